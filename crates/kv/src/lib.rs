@@ -1,0 +1,294 @@
+//! The store contract: what fakegres needs of a key–value store, and nothing more.
+//!
+//! Keys and values are bytes and keys are ordered bytewise. A store has *no* snapshots: every read
+//! sees the newest committed state, because none of the engines can hold an old state for long
+//! (FoundationDB: 5 s; Redis: not at all; LMDB: a long reader makes the file grow). Snapshots are
+//! built above, by `mvcc`, out of versions that are kept in the values.
+//!
+//! # Versions and stamps
+//!
+//! [`Version`] is a 64-bit number that grows with every commit of the namespace. A *stamped* value
+//! begins with the big-endian version of the commit that wrote it ([`STAMP`] bytes); the store
+//! writes it. [`Batch::check`] compares that stamp, so it may only name keys whose values are
+//! stamped (or begin with eight bytes that mean the same, such as zero).
+//!
+//! Every reply to a read carries a [`ReadStamp`]: the version that the reply shows, exactly, and the
+//! *floor*, below which older versions may have been removed. Both are read atomically with the
+//! data, so that a reader who needs a version at or above the floor of *every* reply it used has
+//! missed nothing.
+//!
+//! # Commits
+//!
+//! [`Store::commit`] is atomic: first every check is made, then every operation is applied in the
+//! order of the batch. `Conflict` means that nothing was applied. `OutcomeUnknown` means that the
+//! connection broke at the wrong moment; [`Store::outcome`] settles it, and its answer is final: a
+//! commit reported as not done will never be done later.
+//!
+//! # Waiting
+//!
+//! Every call that can block takes an [`Environment`] and asks [`Environment::interrupted`] at
+//! least every 100 ms while it waits, also while the server is stopped or unreachable, and returns
+//! [`Error::Interrupted`] soon after it says yes.
+
+mod batch;
+mod error;
+mod page;
+
+pub use batch::{Batch, CommitId, Durability, Op, Ops};
+pub use error::{Error, Result};
+pub use page::{Layout, Page};
+
+/// A point in the order of commits. Larger is later. Zero is before every commit.
+///
+/// LMDB and Redis take the microseconds since the Unix epoch, or one more than the last version
+/// where the clock stands behind it; FoundationDB has its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Version(pub u64);
+
+/// Length of the version with which a stamped value begins, in bytes.
+pub const STAMP: usize = 8;
+
+impl Version {
+    /// Before every commit.
+    pub const ZERO: Version = Version(0);
+    /// After every commit.
+    pub const MAX: Version = Version(u64::MAX);
+
+    /// The version that a stamped value begins with, or `None` if it is too short to have one.
+    pub fn of_stamped(value: &[u8]) -> Option<Version> {
+        value.first_chunk::<STAMP>().map(|head| Version(u64::from_be_bytes(*head)))
+    }
+}
+
+/// What a read shows: read in the same atomic step as the data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadStamp {
+    /// Every commit up to this version is in the reply, and nothing newer is.
+    pub version: Version,
+    /// Versions that ended at or before this one may have been removed.
+    pub floor: Version,
+}
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Direction {
+    /// Ascending keys.
+    #[default]
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// One page of a range: `start` is inclusive, `end` exclusive, whatever the direction.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScanRequest {
+    /// First key of the range.
+    pub start: Vec<u8>,
+    /// First key after the range.
+    pub end: Vec<u8>,
+    /// Where to begin: at `start` going up, or just below `end` going down.
+    pub direction: Direction,
+    /// Most entries in the page; at least 1.
+    pub max_rows: usize,
+    /// The page ends with the first entry that makes keys and values reach this many bytes. A page
+    /// of a non-empty range has at least one entry, however large.
+    pub max_bytes: usize,
+}
+
+impl ScanRequest {
+    /// Narrows the range to what `page` has not shown; false when there is nothing left.
+    pub fn advance(&mut self, page: &Page) -> bool {
+        if !page.more() {
+            return false;
+        }
+        let Some(last) = page.len().checked_sub(1) else { return false };
+        let key = page.key(last);
+        match self.direction {
+            Direction::Forward => {
+                self.start.clear();
+                self.start.extend_from_slice(key);
+                self.start.push(0);
+            }
+            Direction::Backward => {
+                self.end.clear();
+                self.end.extend_from_slice(key);
+            }
+        }
+        true
+    }
+}
+
+/// A page request under way. Give it back with [`Store::finish_scan`] or [`Store::cancel_scan`].
+#[derive(Debug)]
+pub struct Ticket {
+    /// What was asked for.
+    pub request: ScanRequest,
+    /// The engine's own number for what is in flight; engines that read at once ignore it.
+    pub id: u64,
+}
+
+/// How an index entry names the row it points to: the row's key is `prefix` followed by `len` bytes
+/// cut out of the entry.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// What the row's key begins with.
+    pub prefix: Vec<u8>,
+    /// Where the rest of the row's key stands.
+    pub source: MappingSource,
+    /// How many bytes of the entry complete the row's key.
+    pub len: usize,
+}
+
+/// Where an index entry keeps the row's id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MappingSource {
+    /// In the last bytes of the entry's key.
+    KeySuffix,
+    /// In the entry's value, from this offset on. A value too short to have it maps to no row.
+    Value {
+        /// Offset in bytes.
+        offset: usize,
+    },
+}
+
+impl Mapping {
+    /// The key of the row that an entry points to.
+    pub fn row_key(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        let id = match self.source {
+            MappingSource::KeySuffix => key.get(key.len().checked_sub(self.len)?..)?,
+            MappingSource::Value { offset } => value.get(offset..offset + self.len)?,
+        };
+        Some([&self.prefix, id].concat())
+    }
+}
+
+/// What an engine can and cannot do. Upper layers obey these numbers; they never ask which engine
+/// it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest key, in bytes.
+    pub max_key: usize,
+    /// Longest value, in bytes.
+    pub max_value: usize,
+    /// Largest batch ([`Batch::size`]), in bytes.
+    pub max_batch: usize,
+    /// What a bulk load should put into one deferred batch, in bytes.
+    pub bulk_batch: usize,
+    /// Whether the engine finds the old value of [`Batch::archive`] by itself. Otherwise the caller
+    /// must supply it.
+    pub archives: bool,
+    /// Whether a read costs no network round trip.
+    pub local: bool,
+}
+
+/// Whether a commit happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It did, at this version.
+    Committed(Version),
+    /// It did not and never will.
+    NotCommitted,
+}
+
+/// What a person wants to know about a store.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// The engine: `embedded`, `redis`, ….
+    pub engine: String,
+    /// The engine's or server's own version.
+    pub server_version: String,
+    /// What an acknowledged commit survives, in words.
+    pub durability: String,
+    /// Bytes that the store occupies, where it can say.
+    pub bytes: Option<u64>,
+    /// Anything else worth showing: name and value.
+    pub details: Vec<(String, String)>,
+}
+
+/// What the layers above lend to the store: time, randomness and the user's wish to stop.
+///
+/// The core has no clock and no randomness of its own, so that a simulation can replay it.
+pub trait Environment {
+    /// Whether the caller wants to stop waiting (a cancelled query, a statement timeout).
+    fn interrupted(&self) -> bool;
+    /// Microseconds since the Unix epoch.
+    fn now(&self) -> u64;
+    /// Fresh random bits.
+    fn random(&self) -> u64;
+}
+
+/// An ordered key–value store, confined to one namespace. See the module's text for what its
+/// answers promise.
+pub trait Store {
+    /// What this engine can do.
+    fn limits(&self) -> Limits;
+
+    /// Asks the store how it is. Costs a round trip.
+    fn status(&self, env: &dyn Environment) -> Result<Status>;
+
+    /// The newest version: every commit that was acknowledged before the call is at or below it.
+    fn read_version(&self, env: &dyn Environment) -> Result<ReadStamp>;
+
+    /// The newest version at or before a moment (microseconds since the Unix epoch).
+    fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version>;
+
+    /// Replaces the contents of `page` by one entry per key, in the order given; a key that is
+    /// not there has no value ([`Page::get`] is `None`). One round trip.
+    fn get_many(&self, keys: &[&[u8]], page: &mut Page, env: &dyn Environment)
+    -> Result<ReadStamp>;
+
+    /// Asks for a page without waiting for it.
+    fn start_scan(&self, request: ScanRequest) -> Result<Ticket>;
+
+    /// Waits for a page and replaces the contents of `page` by it. Gives the request back, so that
+    /// it can be advanced and asked again without a new allocation.
+    fn finish_scan(
+        &self,
+        ticket: Ticket,
+        page: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<(ReadStamp, ScanRequest)>;
+
+    /// Gives up a page that nobody will wait for.
+    fn cancel_scan(&self, ticket: Ticket) {
+        drop(ticket);
+    }
+
+    /// A page of an index range together with the rows that its entries point to: entry `i` of
+    /// `rows` is the row of entry `i` of `entries`. One round trip where the engine can. The stamp
+    /// holds for both pages: its floor is the higher one, its version the lower one.
+    fn scan_mapped(
+        &self,
+        request: ScanRequest,
+        mapping: &Mapping,
+        entries: &mut Page,
+        rows: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<(ReadStamp, ScanRequest)> {
+        let ticket = self.start_scan(request)?;
+        let (first, request) = self.finish_scan(ticket, entries, env)?;
+        let keys: Vec<Vec<u8>> = (0..entries.len())
+            .map(|i| mapping.row_key(entries.key(i), entries.value(i)).unwrap_or_default())
+            .collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let second = self.get_many(&keys, rows, env)?;
+        let stamp = ReadStamp {
+            version: first.version.min(second.version),
+            floor: first.floor.max(second.floor),
+        };
+        Ok((stamp, request))
+    }
+
+    /// Makes the checks of a batch, then applies it, atomically. Returns its version.
+    ///
+    /// A [`Durability::Deferred`] batch may be returned from before it is applied; its failure
+    /// then shows at the next call of `commit` or [`Store::flush`], and the version returned is
+    /// [`Version::ZERO`]. Batches of one handle are applied in order.
+    fn commit(&self, batch: &Batch, env: &dyn Environment) -> Result<Version>;
+
+    /// Waits until every deferred batch of this handle is applied and can be read.
+    fn flush(&self, env: &dyn Environment) -> Result<()>;
+
+    /// Whether the batch with this id was committed. The answer is final.
+    fn outcome(&self, id: CommitId, env: &dyn Environment) -> Result<Outcome>;
+}

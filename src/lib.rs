@@ -1,0 +1,1 @@
+use pgrx::prelude::*; pg_module_magic!();
