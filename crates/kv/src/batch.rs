@@ -2,11 +2,19 @@
 
 use std::fmt;
 
-use crate::{Error, Result, STAMP, Version};
+use crate::{Environment, Error, Limits, Result, STAMP, Version};
 
 /// The random name of a commit, by which its outcome can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct CommitId(pub [u8; 16]);
+
+impl CommitId {
+    /// A fresh id. 128 random bits never meet again.
+    pub fn random(env: &dyn Environment) -> CommitId {
+        let bits = u128::from(env.random()) << 64 | u128::from(env.random());
+        CommitId(bits.to_be_bytes())
+    }
+}
 
 impl fmt::Debug for CommitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,6 +111,22 @@ pub enum Op<'a> {
     },
 }
 
+impl<'a> Op<'a> {
+    /// The key and value that it writes as far as the batch says; empty where it says nothing.
+    fn written(&self) -> (&'a [u8], &'a [u8]) {
+        match *self {
+            Op::Put { key, value } | Op::PutStamped { key, value } => (key, value),
+            Op::Archive { to, value, .. } => (to, value.unwrap_or_default()),
+            Op::Add { key, .. } => (key, &[]),
+            _ => (&[], &[]),
+        }
+    }
+}
+
+fn within(what: &'static str, size: usize, limit: usize) -> Result<()> {
+    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
 const CHECK: u8 = 1;
 const CHECK_RANGE: u8 = 2;
 const PUT: u8 = 3;
@@ -153,6 +177,17 @@ impl Batch {
     /// How large it is, in bytes, as [`crate::Limits::max_batch`] counts.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// `TooLarge` if the batch, or a key or value that it writes, is larger than these limits
+    /// allow. What it merely reads or removes may be longer: there is no such key.
+    pub fn obey(&self, limits: &Limits) -> Result<()> {
+        within("transaction", self.size(), limits.max_batch)?;
+        self.ops().try_for_each(|op| {
+            let (key, value) = op.written();
+            within("key", key.len(), limits.max_key)?;
+            within("value", value.len(), limits.max_value)
+        })
     }
 
     /// Adds [`Op::Check`].
@@ -275,7 +310,7 @@ impl<'a> Ops<'a> {
                 Op::CheckRange { start: self.field()?, end: self.field()?, newest: self.version()? }
             }
             PUT => Op::Put { key: self.field()?, value: self.field()? },
-            PUT_STAMPED => Op::PutStamped { key: self.field()?, value: self.field()? },
+            PUT_STAMPED => Op::PutStamped { key: self.field()?, value: self.stampable()? },
             DELETE => Op::Delete { key: self.field()? },
             CLEAR => Op::Clear { start: self.field()?, end: self.field()? },
             ADD => Op::Add {
@@ -283,11 +318,9 @@ impl<'a> Ops<'a> {
                 delta: i64::from_le_bytes(self.field()?.try_into().ok()?),
             },
             ARCHIVE => Op::Archive { key: self.field()?, to: self.field()?, value: None },
-            ARCHIVE_KNOWN => Op::Archive {
-                key: self.field()?,
-                to: self.field()?,
-                value: Some(self.field()?),
-            },
+            ARCHIVE_KNOWN => {
+                Op::Archive { key: self.field()?, to: self.field()?, value: Some(self.field()?) }
+            }
             RAISE_FLOOR => Op::RaiseFloor { floor: self.version()? },
             _ => return None,
         })
@@ -298,6 +331,11 @@ impl<'a> Ops<'a> {
         let (field, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.rest = rest;
         Some(field)
+    }
+
+    /// A value with room for the stamp, on which engines rely.
+    fn stampable(&mut self) -> Option<&'a [u8]> {
+        self.field().filter(|value| value.len() >= STAMP)
     }
 
     fn version(&mut self) -> Option<Version> {

@@ -24,6 +24,15 @@
 //! connection broke at the wrong moment; [`Store::outcome`] settles it, and its answer is final: a
 //! commit reported as not done will never be done later.
 //!
+//! Both rest on the marker of the batch's id. A batch whose id is committed already is not applied
+//! again: its version is returned. A batch whose id was reported as not committed is refused with a
+//! `Conflict` that names no key. A batch that was refused leaves no marker.
+//!
+//! # Keys
+//!
+//! No key is empty: a read of the empty key finds nothing. The bounds of ranges are not keys; they
+//! may be empty or longer than [`Limits::max_key`], and a range that ends before it starts is empty.
+//!
 //! # Waiting
 //!
 //! Every call that can block takes an [`Environment`] and asks [`Environment::interrupted`] at
@@ -33,6 +42,9 @@
 mod batch;
 mod error;
 mod page;
+
+pub mod environment;
+pub mod memory;
 
 pub use batch::{Batch, CommitId, Durability, Op, Ops};
 pub use error::{Error, Result};
@@ -96,6 +108,11 @@ pub struct ScanRequest {
 }
 
 impl ScanRequest {
+    /// Whether a page with these entries has as many rows or bytes as it should.
+    pub fn is_met_by(&self, page: &Page) -> bool {
+        page.len() >= self.max_rows || page.payload() >= self.max_bytes
+    }
+
     /// Narrows the range to what `page` has not shown; false when there is nothing left.
     pub fn advance(&mut self, page: &Page) -> bool {
         if !page.more() {
@@ -156,7 +173,7 @@ impl Mapping {
     pub fn row_key(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         let id = match self.source {
             MappingSource::KeySuffix => key.get(key.len().checked_sub(self.len)?..)?,
-            MappingSource::Value { offset } => value.get(offset..offset + self.len)?,
+            MappingSource::Value { offset } => value.get(offset..offset.checked_add(self.len)?)?,
         };
         Some([&self.prefix, id].concat())
     }

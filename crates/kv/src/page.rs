@@ -18,6 +18,12 @@ struct Entry {
     present: bool,
 }
 
+impl Entry {
+    fn payload(&self) -> usize {
+        self.key_len as usize + self.value_len as usize
+    }
+}
+
 /// Entries of a range or of a list of keys, in one allocation.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -119,8 +125,23 @@ impl Page {
         }
     }
 
+    /// Replaces the contents by those of another page, placed as this page's layout says.
+    pub fn copy_from(&mut self, other: &Page) {
+        self.clear();
+        for i in 0..other.len() {
+            match other.get(i) {
+                Some(value) => self.push(other.key(i), value),
+                None => self.push_absent(other.key(i)),
+            }
+        }
+        self.more = other.more;
+    }
+
     /// Drops every entry from `len` on.
     pub fn truncate(&mut self, len: usize) {
+        let Some(dropped) = self.entries.get(len..) else { return };
+        self.payload -= dropped.iter().map(Entry::payload).sum::<usize>();
+        self.used = dropped.first().map_or(self.used, |entry| entry.key);
         self.entries.truncate(len);
     }
 
