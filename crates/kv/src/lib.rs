@@ -43,6 +43,8 @@ mod batch;
 mod error;
 mod page;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod environment;
 pub mod memory;
 

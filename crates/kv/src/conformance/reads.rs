@@ -1,0 +1,100 @@
+//! Reading keys by name.
+
+use super::Fixture;
+use super::client::{Client, expected};
+use crate::{Layout, Page};
+
+fn read(client: &Client<'_>, keys: &[&[u8]], page: &mut Page) -> Vec<Option<Vec<u8>>> {
+    client.store.get_many(keys, page, client.env).expect("a read succeeds");
+    assert_eq!(page.len(), keys.len());
+    assert!((0..keys.len()).all(|i| page.key(i) == keys[i]), "one entry per key, in order");
+    (0..keys.len()).map(|i| page.get(i).map(<[u8]>::to_vec)).collect()
+}
+
+/// Not in the order of the store, and a key may be asked for twice.
+pub fn values_come_in_the_order_of_the_keys(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_all(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let values = read(&client, &[b"c", b"x", b"a", b"c", b"b\0"], &mut Page::default());
+    let (one, three) = (Some(b"1".to_vec()), Some(b"3".to_vec()));
+    assert_eq!(values, [three.clone(), None, one, three, None]);
+}
+
+/// The difference between an empty value and none.
+pub fn an_empty_value_is_not_an_absent_one(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_all(&[("a", "")]);
+    let mut page = Page::default();
+    assert_eq!(read(&client, &[b"a", b"b"], &mut page), [Some(Vec::new()), None]);
+    assert_eq!((page.value(0), page.value(1)), (b"".as_slice(), b"".as_slice()));
+    assert_eq!(client.everything(), expected(&[("a", "")]));
+}
+
+/// No entry maps to a key that is empty, so asking for it is how "no row" is asked for.
+pub fn the_empty_key_is_absent(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_all(&[("a", "1")]);
+    assert_eq!(read(&client, &[b"", b"a"], &mut Page::default()), [None, Some(b"1".to_vec())]);
+}
+
+/// An empty list is a read all the same.
+pub fn no_keys_no_entries(fixture: &Fixture) {
+    let client = fixture.client();
+    let version = client.put_all(&[("a", "1")]);
+    let mut page = Page::default();
+    let stamp = client.store.get_many(&[], &mut page, client.env).expect("a read succeeds");
+    assert!(page.is_empty() && stamp.version >= version);
+}
+
+/// What the page held before is gone, and so is its promise of more.
+pub fn a_read_replaces_the_page(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_all(&[("a", "a long value that was here before"), ("b", "2")]);
+    let mut page = Page::default();
+    read(&client, &[b"a", b"a", b"a"], &mut page);
+    page.set_more(true);
+    assert_eq!(read(&client, &[b"b"], &mut page), [Some(b"2".to_vec())]);
+    assert!(!page.more());
+}
+
+/// A client reads what another has committed, and not its own past.
+pub fn clients_see_each_other(fixture: &Fixture) {
+    let (one, two) = (fixture.client(), fixture.client());
+    for i in 0..5u8 {
+        one.put_all(&[(b"a", [i])]);
+        assert_eq!(two.get(b"a"), Some(vec![i]));
+        two.put_all(&[(b"b", [i])]);
+        assert_eq!(one.get(b"b"), Some(vec![i]));
+    }
+}
+
+/// Aligned as the reader wants it, with room in front that belongs to nobody else.
+pub fn values_stand_where_the_layout_says(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_all(&[("a", "1"), ("key of odd length", "second"), ("z", "")]);
+    let mut page = Page::new(Layout { headroom: 23, phase: 3 });
+    let keys: [&[u8]; 4] = [b"z", b"key of odd length", b"none", b"a"];
+    let before = read(&client, &keys, &mut page);
+    check_layout(&mut page, 23, 3);
+    let after: Vec<_> = (0..page.len()).map(|i| page.get(i).map(<[u8]>::to_vec)).collect();
+    assert_eq!(after, before, "writing to the headroom changes no value");
+    assert!((0..keys.len()).all(|i| page.key(i) == keys[i]), "nor a key");
+}
+
+/// Demands the alignment of every value and fills every headroom.
+pub(super) fn check_layout(page: &mut Page, headroom: usize, phase: usize) {
+    for i in 0..page.len() {
+        let length = page.value(i).len();
+        assert_eq!(page.value(i).as_ptr().addr() % 8, phase);
+        let room = page.value_with_headroom(i);
+        assert_eq!(room.len(), headroom + length);
+        room[..headroom].fill(0xaa);
+    }
+}
+
+/// A person can tell which engine it is and what it promises.
+pub fn status_names_the_engine(fixture: &Fixture) {
+    let client = fixture.client();
+    let status = client.store.status(client.env).expect("the store answers");
+    assert!(!status.engine.is_empty() && !status.durability.is_empty());
+}
