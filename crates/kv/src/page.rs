@@ -101,6 +101,16 @@ impl Page {
         &mut self.bytes_mut()[e.value - headroom..e.value + e.value_len as usize]
     }
 
+    /// The key of entry `i`, and its value as [`Page::value_with_headroom`] gives it.
+    pub fn key_and_value_with_headroom(&mut self, i: usize) -> (&[u8], &mut [u8]) {
+        let e = self.entries[i];
+        let headroom = self.layout.headroom;
+        let value_end = e.value + e.value_len as usize;
+        // The headroom begins behind the key, so the two do not overlap.
+        let (front, back) = self.bytes_mut()[..value_end].split_at_mut(e.value - headroom);
+        (&front[e.key..e.key + e.key_len as usize], back)
+    }
+
     /// Adds an entry.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         let (key_at, value_at) = self.place(key.len(), value.len());

@@ -1,0 +1,347 @@
+//! Scanning a range as a snapshot sees it, page by page, with the transaction's own writes merged
+//! in.
+//!
+//! What a page shows is decided once, when it arrives: [`Loaded`] lists its visible rows in
+//! ascending order, whichever way it was read. In the common case, no own writes in the page's
+//! interval and nothing newer than the snapshot, that is one look at the head of each value.
+//!
+//! The cursor stands on a row or in a gap. `left` is how many visible rows of the page lie before
+//! it and `right` the first that lies after it: equal in a gap, apart by one on a row.
+
+use std::rc::Rc;
+
+use kv::{Direction, Layout, Page, Result, ScanRequest, Store, Ticket, Version};
+
+use crate::read::Sight;
+use crate::value::{page, slot_and_body};
+use crate::writes::{Record, WriteId};
+use crate::{Snapshot, Transaction, key};
+
+/// How a scan reads.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanOptions {
+    /// What version zero means in this range: when its space was published.
+    pub zero: Version,
+    /// Most rows of the first page; at least 1. Later pages have four times as many as the one
+    /// before them.
+    pub first_rows: usize,
+    /// Most rows of any page.
+    pub max_rows: usize,
+    /// Most bytes of keys and values of a page, but for its last row.
+    pub max_bytes: usize,
+    /// Where bodies are placed.
+    pub layout: Layout,
+}
+
+/// A row that a scan returns.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The commit that made the row; `None` for an own version.
+    pub version: Option<Version>,
+    /// The own version.
+    pub own: Option<WriteId>,
+    /// `layout.headroom` bytes that the caller may overwrite, then the body, which it may not
+    /// change: the row is shown again when the direction changes. Both stay as they are until the
+    /// next call of [`Scan::next`].
+    pub body: &'a mut [u8],
+}
+
+/// A cursor over a range.
+pub struct Scan {
+    start: Vec<u8>,
+    end: Vec<u8>,
+    at: Snapshot,
+    options: ScanOptions,
+    loaded: Loaded,
+    left: usize,
+    right: usize,
+    /// Whether the first call of `next` has said on which side the scan begins.
+    placed: bool,
+    /// How many rows the next page may have.
+    rows: usize,
+    ahead: Option<Ahead>,
+}
+
+/// The visible rows of an interval.
+struct Loaded {
+    page: Page,
+    /// Values that replace those of the page: older versions and own ones.
+    extra: Page,
+    items: Vec<Item>,
+    low: Vec<u8>,
+    high: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    place: Place,
+    version: Version,
+    own: Option<WriteId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Page(usize),
+    Extra(usize),
+    /// Not known yet; still so after looking back, the snapshot sees no row.
+    History,
+}
+
+/// The page after this one, on its way.
+struct Ahead {
+    store: Rc<dyn Store>,
+    ticket: Ticket,
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Scan {
+    /// A scan of the keys in `start..end`. Nothing is read yet.
+    pub fn new(start: Vec<u8>, end: Vec<u8>, at: Snapshot, options: ScanOptions) -> Scan {
+        let (start, end) = (key::current(&start), key::current(&end));
+        let end = end.max(start.clone());
+        let loaded = Loaded::new(options.layout);
+        let rows = options.first_rows.max(1);
+        Scan {
+            start,
+            end,
+            at,
+            options,
+            loaded,
+            left: 0,
+            right: 0,
+            placed: false,
+            rows,
+            ahead: None,
+        }
+    }
+
+    /// The next row in a direction, which may change between calls: after a row was returned, the
+    /// other direction returns the row on its other side; after the end of the range, it returns
+    /// the last row. The first call decides at which end the scan begins.
+    pub fn next<'a>(
+        &'a mut self,
+        txn: &mut Transaction,
+        direction: Direction,
+    ) -> Result<Option<Entry<'a>>> {
+        let item = match direction {
+            Direction::Forward => self.step_forward(txn)?,
+            Direction::Backward => self.step_backward(txn)?,
+        };
+        Ok(item.and_then(|item| self.loaded.entry(item, self.options.layout)))
+    }
+
+    fn step_forward(&mut self, txn: &mut Transaction) -> Result<Option<usize>> {
+        self.place(Direction::Forward);
+        while self.right == self.loaded.items.len() {
+            if self.loaded.high >= self.end {
+                self.left = self.right;
+                return Ok(None);
+            }
+            self.load(txn, Direction::Forward)?;
+        }
+        let item = self.right;
+        (self.left, self.right) = (item, item + 1);
+        if item == 1 {
+            self.read_ahead(txn, Direction::Forward)?;
+        }
+        Ok(Some(item))
+    }
+
+    fn step_backward(&mut self, txn: &mut Transaction) -> Result<Option<usize>> {
+        self.place(Direction::Backward);
+        while self.left == 0 {
+            if self.loaded.low <= self.start {
+                self.right = self.left;
+                return Ok(None);
+            }
+            self.load(txn, Direction::Backward)?;
+        }
+        let item = self.left - 1;
+        (self.left, self.right) = (item, item + 1);
+        if item + 2 == self.loaded.items.len() {
+            self.read_ahead(txn, Direction::Backward)?;
+        }
+        Ok(Some(item))
+    }
+
+    /// An empty interval at the side where the scan begins.
+    fn place(&mut self, direction: Direction) {
+        if self.placed {
+            return;
+        }
+        self.placed = true;
+        let side = match direction {
+            Direction::Forward => &self.start,
+            Direction::Backward => &self.end,
+        };
+        self.loaded.low.clone_from(side);
+        self.loaded.high.clone_from(side);
+    }
+
+    /// Replaces the page by its neighbour.
+    fn load(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
+        let ticket = match self.take_ahead(direction) {
+            Some(ticket) => ticket,
+            None => {
+                let request = self.request(direction);
+                txn.reveal_bulk(&request.start, &request.end)?;
+                txn.store.start_scan(request)?
+            }
+        };
+        let (stamp, request) = txn.store.finish_scan(ticket, &mut self.loaded.page, &*txn.env)?;
+        txn.observe_at(stamp, &self.at)?;
+        self.loaded.cover(request);
+        txn.track(&self.loaded.low, &self.loaded.high, self.at.version);
+        self.rows = self.rows.saturating_mul(4).min(self.options.max_rows).max(1);
+        self.loaded.resolve(txn, &self.at, self.options.zero, direction)?;
+        self.left = if direction == Direction::Forward { 0 } else { self.loaded.items.len() };
+        self.right = self.left;
+        Ok(())
+    }
+
+    /// Asks for the page after this one. Begins with the second row of a page, so that whoever
+    /// wants one row pays for one page.
+    fn read_ahead(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
+        let request = self.request(direction);
+        if request.start >= request.end || self.ahead.is_some() {
+            return Ok(());
+        }
+        txn.reveal_bulk(&request.start, &request.end)?;
+        let store = Rc::clone(&txn.store);
+        let ticket = store.start_scan(request)?;
+        self.ahead = Some(Ahead { store, ticket });
+        Ok(())
+    }
+
+    fn request(&self, direction: Direction) -> ScanRequest {
+        let (start, end) = match direction {
+            Direction::Forward => (self.loaded.high.clone(), self.end.clone()),
+            Direction::Backward => (self.start.clone(), self.loaded.low.clone()),
+        };
+        let max_bytes = self.options.max_bytes;
+        ScanRequest { start, end, direction, max_rows: self.rows, max_bytes }
+    }
+
+    /// The page on its way, if it is the one wanted; otherwise gives it up.
+    fn take_ahead(&mut self, direction: Direction) -> Option<Ticket> {
+        let Ahead { store, ticket } = self.ahead.take()?;
+        if ticket.request.direction == direction {
+            return Some(ticket);
+        }
+        store.cancel_scan(ticket);
+        None
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        if let Some(Ahead { store, ticket }) = self.ahead.take() {
+            store.cancel_scan(ticket);
+        }
+    }
+}
+
+impl Loaded {
+    fn new(layout: Layout) -> Loaded {
+        Loaded {
+            page: page(layout),
+            extra: page(layout),
+            items: Vec::new(),
+            low: Vec::new(),
+            high: Vec::new(),
+        }
+    }
+
+    fn entry(&mut self, item: usize, layout: Layout) -> Option<Entry<'_>> {
+        let Item { place, version, own } = self.items[item];
+        let (page, i) = match place {
+            Place::Page(i) => (&mut self.page, i),
+            Place::Extra(i) => (&mut self.extra, i),
+            Place::History => return None,
+        };
+        let (slot, body) = slot_and_body(page, i, layout);
+        Some(Entry { key: &slot[1..], version: own.is_none().then_some(version), own, body })
+    }
+
+    /// Says which interval the page that answers `request` shows.
+    fn cover(&mut self, request: ScanRequest) {
+        let last = self.page.len().checked_sub(1).filter(|_| self.page.more());
+        (self.low, self.high) = match (last, request.direction) {
+            (None, _) => (request.start, request.end),
+            (Some(last), Direction::Forward) => {
+                (request.start, key::successor(self.page.key(last)))
+            }
+            (Some(last), Direction::Backward) => (self.page.key(last).to_vec(), request.end),
+        };
+    }
+
+    /// Lists the visible rows in ascending order.
+    fn resolve(
+        &mut self,
+        txn: &mut Transaction,
+        at: &Snapshot,
+        zero: Version,
+        direction: Direction,
+    ) -> Result<()> {
+        let Loaded { page, extra, items, low, high } = self;
+        items.clear();
+        extra.clear();
+        let mut older = Vec::new();
+        let mut own = txn.writes.visible_in(low, high, at.command).peekable();
+        for i in 0..page.len() {
+            let i = if direction == Direction::Forward { i } else { page.len() - 1 - i };
+            while let Some(own) = own.next_if(|(_, record)| *record.key < *page.key(i)) {
+                push_own(own, items, extra);
+            }
+            if let Some(own) = own.next_if(|(_, record)| *record.key == *page.key(i)) {
+                push_own(own, items, extra);
+                continue;
+            }
+            let (place, version) = match Sight::of(page.value(i), at, zero)? {
+                Sight::Value(version) => (Place::Page(i), version),
+                Sight::Nothing => continue,
+                Sight::Older => {
+                    older.push((items.len(), i));
+                    (Place::History, Version::ZERO)
+                }
+            };
+            items.push(Item { place, version, own: None });
+        }
+        own.for_each(|own| push_own(own, items, extra));
+        if older.is_empty() { Ok(()) } else { self.look_back(txn, &older, at, zero) }
+    }
+
+    /// Finds the older versions of the rows that need one: positions in `items` and in the page.
+    fn look_back(
+        &mut self,
+        txn: &mut Transaction,
+        older: &[(usize, usize)],
+        at: &Snapshot,
+        zero: Version,
+    ) -> Result<()> {
+        let Loaded { page, extra, items, .. } = self;
+        let keys: Vec<Vec<u8>> = older.iter().map(|(_, i)| page.key(*i)[1..].to_vec()).collect();
+        txn.look_back(&keys, at, zero, |n, version, value| {
+            let (item, i) = older[n];
+            items[item] = Item { place: Place::Extra(extra.len()), version, own: None };
+            extra.push(page.key(i), value);
+        })?;
+        items.retain(|item| item.place != Place::History);
+        Ok(())
+    }
+}
+
+fn push_own((id, record): (WriteId, &Record), items: &mut Vec<Item>, extra: &mut Page) {
+    if !record.flags().tombstone() {
+        let place = Place::Extra(extra.len());
+        items.push(Item { place, version: Version::ZERO, own: Some(id) });
+        extra.push(&record.key, &record.value);
+    }
+}
