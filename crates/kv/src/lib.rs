@@ -41,12 +41,14 @@
 
 mod batch;
 mod error;
+mod forward;
 mod page;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod environment;
 pub mod memory;
+pub mod wrap;
 
 pub use batch::{Batch, CommitId, Durability, Op, Ops};
 pub use error::{Error, Result};
