@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# How a suite says what came out: sourced by run.sh and by the suites, which append to $RESULTS one
+# line per test. A suite that ends without a line for a test, or dies, counts as failed in run.sh.
+
+# shellcheck source=scripts/environment.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+
+report() { printf '%s\t%s\n' "$1" "$2" >> "$RESULTS"; }
+
+passed() { report passed "$1"; printf 'ok       %s\n' "$1"; }
+failed() { report failed "$1"; printf 'FAILED   %s\n' "$1"; }
+skipped() { report skipped "$1: $2"; printf 'SKIPPED: %s: %s\n' "$1" "$2"; }
+
+count() { grep -c "^$1"$'\t' "$RESULTS" || true; }
+
+# run_test NAME COMMAND...: passes if the command does. What the command prints is shown if it fails.
+run_test() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed "$name"
+  else
+    failed "$name"
+    printf '%s\n' "$output" | tail -n "${TAIL:-80}" | sed 's/^/    /'
+  fi
+}
+
+# Whether T=… asks for this test; without T every test is asked for.
+wanted() { [ -z "${T:-}" ] || [[ $1 == *"$T"* ]]; }

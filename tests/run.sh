@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Everything that is tested, in one run, against one PostgreSQL and one store.
+#
+#   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank crash
+#
+# PG=15|17|18 or PG_CONFIG choose the server, T=… the tests whose name contains it, AM=heap tries
+# the SQL suites themselves against plain tables. The last line counts; the exit status is 0 only
+# when nothing failed.
+
+# shellcheck source=scripts/cluster.sh
+. "$(dirname "$0")/../scripts/cluster.sh"
+# shellcheck source=scripts/extension.sh
+. "$root/scripts/extension.sh"
+# shellcheck source=tests/report.sh
+. "$root/tests/report.sh"
+
+suites=("$@")
+[ "${#suites[@]}" -gt 0 ] || suites=(cargo lint sql isolation fakegres dump bank crash)
+check_store
+pick_postgres
+
+RESULTS=$(mktemp)
+server=test-pg$PG
+export AM STORE RESULTS
+trap 'cluster_destroy "$server" 2>/dev/null || true; rm -f "$RESULTS"' EXIT
+
+# Waiting for disks proves nothing here: no test pulls the machine's plug. Autovacuum comes often,
+# so that its work is part of every test. Prepared transactions are on, so that a refusal is ours.
+settings="
+fsync = off
+autovacuum_naptime = 1s
+max_connections = 100
+max_prepared_transactions = 5
+log_min_messages = warning
+log_line_prefix = '%m [%p] %d '
+"
+
+start_server() {
+  need_packages python3
+  cluster_destroy "$server"
+  cluster_create "$server" "$settings"
+  cluster_start "$server"
+  cluster_use "$server"
+  [ "$AM" != fakegres ] || psql -X -q -d template1 -c 'CREATE EXTENSION fakegres_am'
+}
+
+# A crash of the server that no test asked for is a failure, whatever the answers were.
+check_server_log() {
+  local log
+  log=$(cluster_dir "$server")/server.log
+  [ -e "$log" ] || return 0
+  if grep -E 'was terminated by signal|PANIC:|TRAP:' "$log" | grep -v 'signal 9' > "$RESULTS.log"; then
+    failed 'the server does not crash'
+    cat "$RESULTS.log"
+    cp "$log" "$(run_dir)/crashed-pg$PG.log"
+  else
+    passed 'the server does not crash'
+  fi
+  rm -f "$RESULTS.log"
+}
+
+run_suite() {
+  local before
+  before=$(wc -l < "$RESULTS")
+  say "suite $1 (PostgreSQL $PG, store $STORE)"
+  if ! "$root/tests/suite-$1.sh"; then failed "suite $1 ran to its end"; fi
+  [ "$(wc -l < "$RESULTS")" -gt "$before" ] || [ -n "${T:-}" ] || failed "suite $1 tested anything"
+}
+
+needs_server() { case $1 in cargo | lint) false ;; *) true ;; esac; }
+
+main() {
+  local suite started=no
+  for suite in "${suites[@]}"; do
+    if needs_server "$suite" && [ $started = no ]; then
+      if [ "$AM" = fakegres ]; then
+        build_extension
+        install_extension
+      fi
+      start_server
+      started=yes
+    fi
+    run_suite "$suite"
+  done
+  check_server_log
+  skipped redis 'not in this version'
+  skipped fdb 'not in this version'
+  [ "$(count failed)" = 0 ] || { echo 'failed:'; sed -n 's/^failed\t/  /p' "$RESULTS"; }
+  echo "$(count passed) passed, $(count failed) failed, $(count skipped) skipped"
+  [ "$(count failed)" = 0 ]
+}
+
+main

@@ -1,0 +1,142 @@
+-- Cursors: scroll, WITH HOLD, WHERE CURRENT OF, and what they show while the table changes.
+CREATE TABLE t (id int, v int);
+INSERT INTO t SELECT i, i * 10 FROM generate_series(1, 10) i;
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT id, v FROM t;
+DECLARE o SCROLL CURSOR FOR SELECT id, v FROM t ORDER BY id;
+FETCH 2 FROM o;
+FETCH BACKWARD 1 FROM o;
+FETCH LAST FROM o;
+FETCH PRIOR FROM o;
+FETCH ABSOLUTE 3 FROM o;
+FETCH RELATIVE 2 FROM o;
+FETCH ABSOLUTE -2 FROM o;
+MOVE FIRST FROM o;
+FETCH ALL FROM o;
+FETCH BACKWARD ALL FROM o;
+-- A plain scan goes both ways too; which row comes first is the store's business.
+MOVE 4 IN c;
+MOVE BACKWARD ALL IN c;
+MOVE FORWARD ALL IN c;
+MOVE BACKWARD 3 IN c;
+MOVE FORWARD ALL IN c;
+COMMIT;
+-- A cursor keeps reading its own moment.
+BEGIN;
+DECLARE before CURSOR FOR SELECT id, v FROM t ORDER BY id;
+DECLARE plain CURSOR FOR SELECT v FROM t;
+UPDATE t SET v = -v;
+DELETE FROM t WHERE id > 8;
+INSERT INTO t VALUES (11, 11);
+FETCH 3 FROM before;
+DECLARE after CURSOR FOR SELECT id, v FROM t ORDER BY id;
+UPDATE t SET v = 0;
+FETCH ALL FROM before;
+FETCH ALL FROM after;
+MOVE ALL IN plain;
+SELECT count(*), sum(v) FROM t;
+ROLLBACK;
+-- WHERE CURRENT OF.
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, v FROM t WHERE id IN (3, 4, 5) FOR UPDATE;
+FETCH 1 FROM c \gset
+UPDATE t SET v = 1000 WHERE CURRENT OF c;
+UPDATE t SET v = v + 1 WHERE CURRENT OF c;
+FETCH 1 FROM c \gset
+DELETE FROM t WHERE CURRENT OF c;
+DELETE FROM t WHERE CURRENT OF c;
+FETCH ALL FROM c \;
+SELECT count(*), sum(v) > 1000 FROM t;
+UPDATE t SET v = 5 WHERE CURRENT OF c;
+ROLLBACK;
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT id FROM t WHERE id = 7;
+UPDATE t SET v = 1 WHERE CURRENT OF c;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM t WHERE id = 7;
+FETCH c;
+UPDATE t SET v = 70 WHERE id = 7;
+UPDATE t SET v = v + 1 WHERE CURRENT OF c RETURNING v;
+FETCH c;
+COMMIT;
+SELECT v FROM t WHERE id = 7;
+-- WITH HOLD outlives the transaction and shows its moment.
+BEGIN;
+DECLARE h SCROLL CURSOR WITH HOLD FOR SELECT id, v FROM t ORDER BY id;
+FETCH 2 FROM h;
+COMMIT;
+UPDATE t SET v = 0;
+DELETE FROM t WHERE id = 10;
+FETCH 3 FROM h;
+FETCH LAST FROM h;
+FETCH ABSOLUTE 1 FROM h;
+CLOSE h;
+BEGIN;
+UPDATE t SET v = 5 WHERE id = 1;
+DECLARE h2 CURSOR WITH HOLD FOR SELECT id, v FROM t WHERE id < 3 ORDER BY id;
+UPDATE t SET v = 6 WHERE id = 1;
+COMMIT;
+FETCH ALL FROM h2;
+CLOSE h2;
+-- A cursor over a savepoint that is rolled back.
+BEGIN;
+SAVEPOINT a;
+UPDATE t SET v = 99;
+DECLARE inside CURSOR FOR SELECT v FROM t;
+FETCH 1 FROM inside;
+ROLLBACK TO a;
+FETCH 1 FROM inside;
+ROLLBACK;
+BEGIN;
+DECLARE outside CURSOR FOR SELECT id, v FROM t WHERE id < 5 ORDER BY id;
+FETCH 1 FROM outside;
+SAVEPOINT a;
+UPDATE t SET v = 99;
+FETCH 1 FROM outside;
+ROLLBACK TO a;
+FETCH 1 FROM outside;
+SAVEPOINT b;
+SELECT 1 / 0;
+ROLLBACK TO b;
+FETCH 1 FROM outside;
+COMMIT;
+-- Cursors of PL/pgSQL, with updates in the loop.
+DO $$
+DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE; n int := 0;
+BEGIN
+  FOR r IN c LOOP
+    UPDATE t SET v = r.id * 2 WHERE CURRENT OF c;
+    n := n + 1;
+  END LOOP;
+  RAISE NOTICE '% rows', n;
+END $$;
+SELECT * FROM t ORDER BY id;
+DO $$
+DECLARE r record; n int := 0;
+BEGIN
+  FOR r IN SELECT * FROM t LOOP
+    INSERT INTO t VALUES (r.id + 100, r.v);
+    DELETE FROM t WHERE id = r.id;
+    n := n + 1;
+  END LOOP;
+  RAISE NOTICE '% rows', n;
+END $$;
+SELECT * FROM t ORDER BY id;
+CREATE FUNCTION open_it(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS $$ BEGIN OPEN c FOR SELECT count(*) FROM t; RETURN c; END $$;
+BEGIN;
+SELECT open_it('mine');
+DELETE FROM t;
+FETCH ALL FROM mine;
+ROLLBACK;
+-- Commit inside a procedure's loop over the table.
+CREATE PROCEDURE commit_each() LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+  FOR r IN SELECT id FROM t ORDER BY id LOOP
+    UPDATE t SET v = v + 1 WHERE id = r.id;
+    IF r.id % 2 = 0 THEN COMMIT; ELSE ROLLBACK; END IF;
+  END LOOP;
+END $$;
+CALL commit_each();
+SELECT * FROM t ORDER BY id;

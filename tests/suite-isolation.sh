@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sessions against each other: every spec of tests/isolation through PostgreSQL's own isolation
+# tester, on heap and on fakegres, answers compared.
+
+# shellcheck source=tests/differential.sh
+. "$(dirname "$0")/differential.sh"
+
+tester=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/isolation/isolationtester
+
+# Heap says in more words than fakegres why two transactions cannot be put into an order; a user's
+# program looks at the SQLSTATE, which the message's beginning stands for.
+play() {
+  PG_TEST_TIMEOUT_DEFAULT=${SPEC_TIMEOUT:-60} timeout 300 "$tester" "dbname=$3" < "$2" |
+    sed -E 's/(could not serialize access) due to .*/\1/'
+}
+
+[ -x "$tester" ] || { failed "isolationtester is at $tester"; exit 1; }
+compare_all isolation "$root"/tests/isolation/*.spec

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every file of tests/sql on heap and on fakegres, answers compared.
+
+# shellcheck source=tests/differential.sh
+. "$(dirname "$0")/differential.sh"
+
+# The SQL's own lines are echoed, so that a difference is seen beside the statement that made it.
+play() {
+  psql -X -a -d "$3" -v am="$1" -P pager=off -P null='<null>' -f "$2" 2>&1 |
+    python3 "$root/tests/fold.py"
+}
+
+compare_all sql "$root"/tests/sql/*.sql
