@@ -1,0 +1,341 @@
+//! The writer: the one process that changes the files.
+//!
+//! It is a loop around one wait. Whatever requests have arrived are applied to the open group; when
+//! somebody waits for the group and nothing more comes in, it is committed and everybody is
+//! answered. While one group is being synced the requests of the next one pile up in the sockets,
+//! so that the number of commits per sync follows the load.
+//!
+//! An error that leaves it uncertain what is on the disk ends the writer without an answer. Its
+//! clients lose their connections and ask its successor, whose file knows.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kv::{Batch, Environment, Error, Result};
+use rustix::event::{PollFd, PollFlags};
+
+use crate::connection::{Connection, Received};
+use crate::failure::from_io;
+use crate::files::{Files, Shape};
+use crate::group::{Entry, Group, Work};
+use crate::limits::{LIMITS, MAX_NAMESPACE};
+use crate::lockfile::LockFile;
+use crate::namespace;
+use crate::socket;
+use crate::wire::{Header, Hello, Kind, PROTOCOL, Reply};
+
+/// Longest wait when nothing happens, in microseconds.
+const IDLE: u64 = 50_000;
+/// How long an awaited group waits for more requests when the last group had more, in microseconds.
+const LINGER: u64 = 100;
+/// Most bytes taken from one connection before the others get their turn.
+const TURN: u64 = 2 << 20;
+/// Time between two searches for readers that died, in microseconds.
+const READER_CHECK: u64 = 10_000_000;
+
+/// How a [`Writer`] works.
+#[derive(Clone, Debug)]
+pub struct WriterOptions {
+    /// Which server the store belongs to while this writer lives. Clients must name the same.
+    pub identity: Vec<u8>,
+    /// Size of the map at the start, in bytes. It costs address space only: the file is as large
+    /// as what is in it. 64 GiB.
+    pub map_size: usize,
+    /// How large the map may grow, in bytes. 16 TiB.
+    pub max_map_size: usize,
+    /// Most processes that read at the same time. Must be larger than `max_connections` and all
+    /// worker processes together.
+    pub max_readers: u32,
+    /// Most namespaces in one file. Every read pays for them a little: 16.
+    pub max_namespaces: u32,
+}
+
+impl Default for WriterOptions {
+    fn default() -> WriterOptions {
+        WriterOptions {
+            identity: Vec::new(),
+            map_size: 64 << 30,
+            max_map_size: 16 << 40,
+            max_readers: 1024,
+            max_namespaces: 16,
+        }
+    }
+}
+
+/// The exclusive right to write a store, and the socket on which others ask it to.
+#[derive(Debug)]
+pub struct Writer {
+    files: Arc<Files>,
+    options: WriterOptions,
+    listener: OwnedFd,
+    socket: PathBuf,
+    connections: BTreeMap<u64, Connection>,
+    /// Numbers connections; none is used twice.
+    next_client: u64,
+    readers_checked: u64,
+    last_awaited: usize,
+    // Last, so that everything else is given up before the lock.
+    _lock: LockFile,
+}
+
+impl Writer {
+    /// Opens the store in `dir`, which is created if it is not there, and listens.
+    ///
+    /// `Denied` or `WrongStore` if another writer has it, `Denied` if the directory cannot be
+    /// written, `Corrupt` if the file is damaged.
+    pub fn open(dir: &Path, options: WriterOptions) -> Result<Writer> {
+        create(dir)?;
+        let lock = LockFile::take(dir, &options.identity)?;
+        let shape = Shape {
+            map_size: Some(options.map_size.min(options.max_map_size)),
+            max_readers: options.max_readers,
+            max_namespaces: options.max_namespaces,
+        };
+        let files = Files::open(dir, shape)?;
+        if files.max_key() < LIMITS.max_key {
+            return Err(Error::Misconfigured("LMDB was built for keys that are too short".into()));
+        }
+        files.clear_stale_readers()?;
+        namespace::settle_format(&files)?;
+        let socket = socket::path(dir)?;
+        Ok(Writer {
+            files,
+            options,
+            listener: socket::listen(&socket)?,
+            socket,
+            connections: BTreeMap::new(),
+            next_client: 0,
+            readers_checked: 0,
+            last_awaited: 0,
+            _lock: lock,
+        })
+    }
+
+    /// Serves until `env.interrupted()`, then finishes what it has begun. An error means that
+    /// nothing more can be promised; whoever runs the writer starts another one.
+    pub fn run(&mut self, env: &dyn Environment) -> Result<()> {
+        let files = Arc::clone(&self.files);
+        let mut group = Group::new(&files, self.options.max_map_size);
+        while !env.interrupted() {
+            self.turn(&mut group, env)?;
+        }
+        group.commit(env.now())?;
+        self.answer(&mut group);
+        group.sync()
+    }
+
+    /// One wait and what follows from it.
+    fn turn(&mut self, group: &mut Group<'_>, env: &dyn Environment) -> Result<()> {
+        let timeout = self.timeout(group, env.now());
+        let ready = self.wait(timeout)?;
+        let quiet = ready.is_empty();
+        for client in ready {
+            self.serve(client, group, env)?;
+        }
+        let due = group.due_in(env.now()) == Some(0);
+        if due || group.is_full() || (group.awaited() > 0 && (quiet || self.enough(group))) {
+            self.last_awaited = group.awaited();
+            group.commit(env.now())?;
+        }
+        self.answer(group);
+        if quiet && timeout > LINGER {
+            group.sync()?;
+            self.check_readers(env.now())?;
+        }
+        Ok(())
+    }
+
+    fn timeout(&self, group: &Group<'_>, now: u64) -> u64 {
+        if group.awaited() > 0 {
+            return LINGER;
+        }
+        group.due_in(now).map_or(IDLE, |due| due.min(IDLE))
+    }
+
+    /// Whether the group has what can be expected: as many as the last one, whose clients are
+    /// those who are likely to come back.
+    fn enough(&self, group: &Group<'_>) -> bool {
+        group.awaited() >= self.last_awaited.min(self.connections.len())
+    }
+
+    /// The connections that have something to say, those accepted just now included.
+    fn wait(&mut self, micros: u64) -> Result<Vec<u64>> {
+        let failed = |e| from_io(&e, "waiting for requests");
+        let mut fds = Vec::with_capacity(1 + self.connections.len());
+        fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        fds.extend(self.connections.values().map(|c| PollFd::new(&c.socket, PollFlags::IN)));
+        if socket::wait_any(&mut fds, micros).map_err(failed)? == 0 {
+            return Ok(Vec::new());
+        }
+        let pending = !fds[0].revents().is_empty();
+        let clients = self.connections.keys().zip(&fds[1..]);
+        let ready = clients.filter(|(_, fd)| !fd.revents().is_empty()).map(|(client, _)| *client);
+        let mut ready: Vec<u64> = ready.collect();
+        drop(fds);
+        if pending {
+            self.accept(&mut ready)?;
+        }
+        Ok(ready)
+    }
+
+    fn accept(&mut self, ready: &mut Vec<u64>) -> Result<()> {
+        let failed = |e: rustix::io::Errno| from_io(&e.into(), "accepting a connection");
+        while let Some(socket) = socket::accept(&self.listener).map_err(failed)? {
+            self.next_client += 1;
+            self.connections.insert(self.next_client, Connection::new(socket));
+            ready.push(self.next_client);
+        }
+        Ok(())
+    }
+
+    /// Takes what one client has sent, as far as it is its turn.
+    fn serve(&mut self, client: u64, group: &mut Group<'_>, env: &dyn Environment) -> Result<()> {
+        let mut taken = 0;
+        while taken < TURN && !group.is_full() {
+            let Some(connection) = self.connections.get_mut(&client) else { return Ok(()) };
+            match connection.receive() {
+                Received::Nothing => return Ok(()),
+                Received::Request(header, body) => {
+                    taken += header.length;
+                    if !self.request(client, header, body, group, env.now())? {
+                        self.disconnect(client, group);
+                    }
+                }
+                Received::Gone => self.disconnect(client, group),
+            }
+        }
+        Ok(())
+    }
+
+    fn disconnect(&mut self, client: u64, group: &mut Group<'_>) {
+        self.connections.remove(&client);
+        group.forget(client);
+    }
+
+    /// Does what is asked, or puts it into the group; false for what no client asks.
+    fn request(
+        &mut self,
+        client: u64,
+        header: Header,
+        body: Vec<u8>,
+        group: &mut Group<'_>,
+        now: u64,
+    ) -> Result<bool> {
+        let Some(connection) = self.connections.get(&client) else { return Ok(false) };
+        let Some(namespace) = connection.namespace else {
+            return Ok(header.kind == Kind::Hello && self.welcome(client, &body, group, now)?);
+        };
+        let work = match header.kind {
+            Kind::Commit => match Batch::decode(header.id, header.durability, body) {
+                Ok(batch) => Work::Commit(batch),
+                Err(_) => return Ok(false),
+            },
+            Kind::Flush => Work::Flush,
+            Kind::Clear => Work::Clear,
+            Kind::Outcome => Work::Outcome(header.id),
+            Kind::Status => return Ok(connection.send(&Reply::Details(self.details(group)?))),
+            Kind::Hello => return Ok(false),
+        };
+        group.add(Entry { client, namespace, work, refused: None, reply: None }, now)?;
+        Ok(true)
+    }
+
+    fn welcome(&mut self, client: u64, body: &[u8], group: &mut Group<'_>, now: u64) -> Result<bool> {
+        let opened = match Hello::decode(body) {
+            None => return Ok(false),
+            Some(hello) => self.admit(&hello).and_then(|()| group.namespace(&hello.namespace, now)),
+        };
+        let Some(connection) = self.connections.get_mut(&client) else { return Ok(false) };
+        Ok(match opened {
+            Ok(namespace) => {
+                connection.namespace = Some(namespace);
+                connection.send(&Reply::Done(kv::Version::ZERO))
+            }
+            Err(error) => {
+                connection.send(&Reply::Failed(error));
+                false
+            }
+        })
+    }
+
+    fn admit(&self, hello: &Hello) -> Result<()> {
+        if hello.protocol != PROTOCOL {
+            return Err(Error::WrongStore(format!(
+                "the store's writer speaks protocol {PROTOCOL} and this process {}: they are of \
+                 different versions of the extension",
+                hello.protocol
+            )));
+        }
+        if hello.identity != self.options.identity {
+            return Err(Error::WrongStore(format!(
+                "the store is in use by the server {}, and this one is {}",
+                self.options.identity.escape_ascii(),
+                hello.identity.escape_ascii()
+            )));
+        }
+        check_name(&hello.namespace)
+    }
+
+    /// Sends the replies of everything that is committed. A client that is gone does not matter:
+    /// its commit is done.
+    fn answer(&mut self, group: &mut Group<'_>) {
+        for entry in group.take_finished() {
+            let Some(reply) = entry.reply else { continue };
+            let connection = self.connections.get(&entry.client);
+            if connection.is_some_and(|connection| !connection.send(&reply)) {
+                self.disconnect(entry.client, group);
+            }
+        }
+    }
+
+    fn details(&self, group: &Group<'_>) -> Result<Vec<(String, String)>> {
+        let numbers = self.files.numbers()?;
+        let counts = group.counts();
+        let details = [
+            ("writer process", std::process::id().to_string()),
+            ("writer connections", self.connections.len().to_string()),
+            ("requests", counts.requests.to_string()),
+            ("groups", counts.groups.to_string()),
+            ("file bytes", numbers.file.to_string()),
+            ("map bytes", numbers.map.to_string()),
+            ("reader slots used", numbers.readers.to_string()),
+            ("reader slots", numbers.max_readers.to_string()),
+        ];
+        Ok(details.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    fn check_readers(&mut self, now: u64) -> Result<()> {
+        if now.abs_diff(self.readers_checked) >= READER_CHECK {
+            self.readers_checked = now;
+            self.files.clear_stale_readers()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The lock is still held, so that this is our own socket. If it stays, the next writer
+        // removes it.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// `Misconfigured` for what cannot be the name of a namespace.
+pub(crate) fn check_name(namespace: &str) -> Result<()> {
+    if namespace.is_empty() || namespace.len() > MAX_NAMESPACE || namespace.contains('\0') {
+        return Err(Error::Misconfigured(format!(
+            "a namespace needs a name of 1 to {MAX_NAMESPACE} bytes without zeros"
+        )));
+    }
+    Ok(())
+}
+
+fn create(dir: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| from_io(&e, &format!("cannot create {}", dir.display())))
+}
