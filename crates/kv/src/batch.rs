@@ -127,6 +127,9 @@ fn within(what: &'static str, size: usize, limit: usize) -> Result<()> {
     if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
 }
 
+/// Length of a field's length, in bytes.
+const LENGTH: usize = size_of::<u32>();
+
 const CHECK: u8 = 1;
 const CHECK_RANGE: u8 = 2;
 const PUT: u8 = 3;
@@ -264,6 +267,7 @@ impl Batch {
     }
 
     fn add_op(&mut self, tag: u8, fields: &[&[u8]]) {
+        self.bytes.reserve(1 + fields.iter().map(|field| LENGTH + field.len()).sum::<usize>());
         self.bytes.push(tag);
         for field in fields {
             self.push_length(field.len());
@@ -274,7 +278,9 @@ impl Batch {
 
     fn put_parts(&mut self, tag: u8, key: &[u8], version: Version, parts: &[&[u8]]) {
         self.add_op(tag, &[key]);
-        self.push_length(STAMP + parts.iter().map(|part| part.len()).sum::<usize>());
+        let length = STAMP + parts.iter().map(|part| part.len()).sum::<usize>();
+        self.bytes.reserve(LENGTH + length);
+        self.push_length(length);
         self.bytes.extend_from_slice(&version.0.to_be_bytes());
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
     }
@@ -327,7 +333,7 @@ impl<'a> Ops<'a> {
     }
 
     fn field(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let (length, rest) = self.rest.split_first_chunk::<LENGTH>()?;
         let (field, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.rest = rest;
         Some(field)

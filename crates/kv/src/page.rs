@@ -9,6 +9,17 @@ pub struct Layout {
     pub phase: usize,
 }
 
+impl Layout {
+    /// Where a value begins whose key ends here.
+    fn value_after(self, key_end: usize) -> usize {
+        let earliest = key_end + self.headroom;
+        earliest + (self.phase.wrapping_sub(earliest) & 7)
+    }
+}
+
+/// The first allocation of a page, in words: enough for a handful of rows.
+const LEAST_WORDS: usize = 512;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key: usize,
@@ -112,11 +123,16 @@ impl Page {
     }
 
     /// Adds an entry.
+    #[inline]
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
-        let (key_at, value_at) = self.place(key.len(), value.len());
-        let bytes = self.bytes_mut();
-        bytes[key_at..key_at + key.len()].copy_from_slice(key);
-        bytes[value_at..value_at + value.len()].copy_from_slice(value);
+        let key_at = self.used;
+        let value_at = self.layout.value_after(key_at + key.len());
+        self.reserve(value_at + value.len());
+        // One bounds check for both: the arena is never shorter than what is used of it.
+        let used = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut self.words)[key_at..self.used];
+        let (head, tail) = used.split_at_mut(value_at - key_at);
+        head[..key.len()].copy_from_slice(key);
+        tail.copy_from_slice(value);
         self.entries.push(Entry {
             key: key_at,
             key_len: length(key),
@@ -155,17 +171,23 @@ impl Page {
         self.entries.truncate(len);
     }
 
-    fn place(&mut self, key: usize, value: usize) -> (usize, usize) {
-        let key_at = self.used;
-        let earliest = key_at + key + self.layout.headroom;
-        let value_at = earliest + (self.layout.phase.wrapping_sub(earliest) & 7);
-        self.used = value_at + value;
-        let words = self.used.div_ceil(8);
-        if words > self.words.len() {
-            let room = words.max(self.words.len() * 2).max(512);
-            self.words.resize(room, 0);
+    /// Makes the arena reach to `used`.
+    #[inline]
+    fn reserve(&mut self, used: usize) {
+        if used > self.words.len() * size_of::<u64>() {
+            self.grow(used.div_ceil(size_of::<u64>()));
         }
-        (key_at, value_at)
+        self.used = used;
+    }
+
+    /// Fresh zeroed memory comes from the operating system as it is; enlarging a vector in place
+    /// would write the zeroes once more, over what entries are about to overwrite.
+    #[cold]
+    fn grow(&mut self, words: usize) {
+        let mut grown = vec![0; words.max(self.words.len() * 2).max(LEAST_WORDS)];
+        let used = self.used.div_ceil(size_of::<u64>());
+        grown[..used].copy_from_slice(&self.words[..used]);
+        self.words = grown;
     }
 
     fn bytes(&self) -> &[u8] {
