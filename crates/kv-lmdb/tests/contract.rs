@@ -1,0 +1,14 @@
+//! The contract, through a writer in a thread and clients that share its process.
+
+mod server;
+
+use kv::Store;
+use kv::conformance::Fixture;
+use server::{Real, Server};
+
+fn fixture() -> Fixture {
+    let server = Server::start();
+    Fixture::new(Real::default(), move || -> Box<dyn Store> { Box::new(server.client()) })
+}
+
+kv::conformance!(fixture());

@@ -1,0 +1,134 @@
+//! A writer on a directory of its own, in a thread or in another process, and clients of it.
+#![allow(dead_code, reason = "every test crate uses its part of it")]
+
+use std::cell::Cell;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use kv::{Batch, CommitId, Durability, Environment, Page, Result, Store, Version};
+use kv_lmdb::{Lmdb, LmdbOptions, Writer, WriterOptions};
+use tempfile::TempDir;
+
+/// Real time, random bits out of it, and a switch for the wish to stop.
+#[derive(Default)]
+pub(crate) struct Real {
+    pub(crate) stop: Arc<AtomicBool>,
+    random: Cell<u64>,
+}
+
+impl Environment for Real {
+    fn interrupted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.expect("the clock is right").as_micros() as u64
+    }
+
+    /// Different in every process and thread and at every call.
+    fn random(&self) -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        let mixed = RandomState::new().hash_one((self.random.get(), std::process::id(), self.now()));
+        self.random.set(mixed);
+        mixed
+    }
+}
+
+pub(crate) fn options() -> WriterOptions {
+    WriterOptions { identity: b"tests".to_vec(), map_size: 1 << 30, ..WriterOptions::default() }
+}
+
+/// A writer in a thread, stopped when dropped.
+pub(crate) struct Server {
+    pub(crate) dir: TempDir,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Server {
+        Server::start_in(tempfile::tempdir().expect("a directory"), options())
+    }
+
+    pub(crate) fn start_in(dir: TempDir, options: WriterOptions) -> Server {
+        let mut writer = Writer::open(dir.path(), options).expect("the store opens");
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let run = move || writer.run(&Real { stop: seen, ..Real::default() });
+        Server { dir, stop, thread: Some(std::thread::spawn(run)) }
+    }
+
+    pub(crate) fn client(&self) -> Lmdb {
+        client(self.dir.path())
+    }
+
+    /// Stops the writer and gives the directory back.
+    pub(crate) fn stop(mut self) -> TempDir {
+        self.join();
+        std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"))
+    }
+
+    fn join(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the writer does not panic").expect("the writer ends well");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+pub(crate) fn client(dir: &Path) -> Lmdb {
+    Lmdb::connect(dir, b"tests", "main", LmdbOptions::default()).expect("a handle is made")
+}
+
+pub(crate) fn batch(env: &dyn Environment, durability: Durability) -> Batch {
+    Batch::new(CommitId::random(env), durability)
+}
+
+pub(crate) fn put(store: &Lmdb, env: &Real, key: &[u8], value: &[u8]) -> Result<Version> {
+    let mut batch = batch(env, Durability::Durable);
+    batch.put_stamped(key, &[value]);
+    store.commit(&batch, env)
+}
+
+/// The value of a key without its stamp.
+pub(crate) fn get(store: &Lmdb, env: &Real, key: &[u8]) -> Option<Vec<u8>> {
+    let mut page = Page::default();
+    store.get_many(&[key], &mut page, env).expect("a read succeeds");
+    page.get(0).map(|value| value[8..].to_vec())
+}
+
+/// This test program again, as another process that plays `role` in `dir`.
+pub(crate) fn process(role: &str, dir: &Path) -> Child {
+    command(role, dir).spawn().expect("the process starts")
+}
+
+pub(crate) fn command(role: &str, dir: &Path) -> Command {
+    let program = std::env::current_exe().expect("the test knows its program");
+    let mut command = Command::new(program);
+    command.args(["--exact", "role", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env("KV_LMDB_ROLE", role).env("KV_LMDB_DIR", dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Waits for something that another process brings about.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} does not happen");
+}
