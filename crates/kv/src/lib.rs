@@ -96,6 +96,8 @@ pub enum Direction {
 }
 
 /// One page of a range: `start` is inclusive, `end` exclusive, whatever the direction.
+///
+/// An engine may end a page before its budget is used up, if the page says that there is more.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ScanRequest {
     /// First key of the range.
@@ -175,11 +177,32 @@ pub enum MappingSource {
 impl Mapping {
     /// The key of the row that an entry points to.
     pub fn row_key(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-        let id = match self.source {
-            MappingSource::KeySuffix => key.get(key.len().checked_sub(self.len)?..)?,
-            MappingSource::Value { offset } => value.get(offset..offset.checked_add(self.len)?)?,
-        };
+        let id = self.row_id(key, value)?;
         Some([&self.prefix, id].concat())
+    }
+
+    /// The key of the row of every entry in a page, in order, as a page of keys without values.
+    /// An entry that points to no row has the empty key, which is never there.
+    fn row_keys(&self, entries: &Page) -> Page {
+        let mut keys = Page::default();
+        let mut row_key = Vec::new();
+        for i in 0..entries.len() {
+            row_key.clear();
+            if let Some(id) = self.row_id(entries.key(i), entries.value(i)) {
+                row_key.extend_from_slice(&self.prefix);
+                row_key.extend_from_slice(id);
+            }
+            keys.push_absent(&row_key);
+        }
+        keys
+    }
+
+    /// The bytes of an entry that complete the row's key, if it has them.
+    pub fn row_id<'a>(&self, key: &'a [u8], value: &'a [u8]) -> Option<&'a [u8]> {
+        match self.source {
+            MappingSource::KeySuffix => key.get(key.len().checked_sub(self.len)?..),
+            MappingSource::Value { offset } => value.get(offset..offset.checked_add(self.len)?),
+        }
     }
 }
 
@@ -250,7 +273,9 @@ pub trait Store {
     /// The newest version: every commit that was acknowledged before the call is at or below it.
     fn read_version(&self, env: &dyn Environment) -> Result<ReadStamp>;
 
-    /// The newest version at or before a moment (microseconds since the Unix epoch).
+    /// The newest version at or before a moment (microseconds since the Unix epoch). Where versions
+    /// are microseconds it is the moment itself, up to the last commit: what is visible then is the
+    /// same as at the commit before it, and may still be above the floor where that is not.
     fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version>;
 
     /// Replaces the contents of `page` by one entry per key, in the order given; a key that is
@@ -288,10 +313,8 @@ pub trait Store {
     ) -> Result<(ReadStamp, ScanRequest)> {
         let ticket = self.start_scan(request)?;
         let (first, request) = self.finish_scan(ticket, entries, env)?;
-        let keys: Vec<Vec<u8>> = (0..entries.len())
-            .map(|i| mapping.row_key(entries.key(i), entries.value(i)).unwrap_or_default())
-            .collect();
-        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let keys = mapping.row_keys(entries);
+        let keys: Vec<&[u8]> = (0..keys.len()).map(|i| keys.key(i)).collect();
         let second = self.get_many(&keys, rows, env)?;
         let stamp = ReadStamp {
             version: first.version.min(second.version),
@@ -303,8 +326,9 @@ pub trait Store {
     /// Makes the checks of a batch, then applies it, atomically. Returns its version.
     ///
     /// A [`Durability::Deferred`] batch may be returned from before it is applied; its failure
-    /// then shows at the next call of `commit` or [`Store::flush`], and the version returned is
-    /// [`Version::ZERO`]. Batches of one handle are applied in order.
+    /// then shows, once, at the next call of `commit` or [`Store::flush`], and the version returned
+    /// is [`Version::ZERO`]. Batches of one handle are applied in order: the call that shows the
+    /// failure of an earlier batch applies nothing, and what was deferred behind it is dropped.
     fn commit(&self, batch: &Batch, env: &dyn Environment) -> Result<Version>;
 
     /// Waits until every deferred batch of this handle is applied and can be read.

@@ -239,8 +239,10 @@ fn fixture(defect: Defect) -> Fixture {
     })
 }
 
+type Case = fn(&Fixture);
+
 /// Every defect, and the cases that must notice it.
-const GUARDS: &[(Defect, &[fn(&Fixture)])] = &[
+const GUARDS: &[(Defect, &[Case])] = &[
     (D::ForgetsMore, &[suite::scans::pages_of_every_size_resume_forward]),
     (D::LosesEmptyValues, &[suite::reads::an_empty_value_is_not_an_absent_one]),
     (D::IncludesTheEnd, &[suite::scans::bounds_are_inclusive_and_exclusive]),
