@@ -38,6 +38,12 @@
 //! Every call that can block takes an [`Environment`] and asks [`Environment::interrupted`] at
 //! least every 100 ms while it waits, also while the server is stopped or unreachable, and returns
 //! [`Error::Interrupted`] soon after it says yes.
+//!
+//! # Beside the contract
+//!
+//! [`memory`] is the reference engine, `conformance` (a feature, for tests) the suite that every
+//! engine must pass, [`wrap`] has stores around stores that record, compare and break, and
+//! [`environment`] a clock and randomness that repeat themselves.
 
 mod batch;
 mod error;

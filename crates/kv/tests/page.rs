@@ -72,6 +72,10 @@ fn fill_headrooms(page: &mut Page, headroom: usize, phase: usize) {
         let room = page.value_with_headroom(i);
         assert_eq!(room.len(), headroom + length);
         room[..headroom].fill(0x55);
+        let (key, value) = (page.key(i).to_vec(), page.value(i).to_vec());
+        let (beside, room) = page.key_and_value_with_headroom(i);
+        assert_eq!((beside, &room[headroom..]), (&*key, &*value));
+        room[..headroom].fill(0xaa);
     }
 }
 
