@@ -49,7 +49,7 @@ COPY samples FROM STDIN;
 43	bit(5)	10110
 44	varbit	
 45	varbit	1
-46	bit varying(70)	1111111111222222222233333333334444444444555555555566666666667777777777
+46	bit varying(70)	1011001110101100111010110011101011001110101100111010110011101011001110
 47	point	(1.5,-2)
 48	line	{1,-1,0}
 49	lseg	[(0,0),(1,1)]
@@ -89,7 +89,7 @@ COPY samples FROM STDIN;
 83	regclass	pg_class
 84	regproc	now
 85	regprocedure	lower(text)
-86	regoper	!~~*
+86	regoper	||/
 87	regoperator	+(integer,integer)
 88	regtype	integer
 89	regrole	postgres
