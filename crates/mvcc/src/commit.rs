@@ -39,7 +39,7 @@ struct Bases {
 impl Transaction {
     /// Commits. Returns the version, or `None` if there was nothing to write.
     ///
-    /// `Conflict`: a key was written since it was seen; run the transaction again. `TooOld`: the
+    /// `Conflict`: a key (or a range beginning with it) was written since it was seen; run the transaction again. `TooOld`: the
     /// transaction is older than the history that is kept, so that conflicts cannot be told any
     /// more. `OutcomeUnknown`: the environment asked to stop before the store could say.
     pub fn commit(mut self) -> Result<Option<Version>> {
@@ -58,7 +58,7 @@ impl Transaction {
             match self.settle(&mut batch) {
                 // Tombstones were collected that this transaction might have had to see.
                 Err(Error::Conflict { key }) if key == COLLECTED => bases = self.read_bases()?,
-                result => return result.map(Some),
+                result => return result.map(Some).map_err(without_kind),
             }
         }
         Err(Error::TooOld)
@@ -157,6 +157,9 @@ impl Transaction {
             if *delta != 0 {
                 batch.add(&key::plain(key), *delta);
             }
+        }
+        for (key, body) in &self.published {
+            batch.put_stamped(key, &[body]);
         }
         self.raise_floor(&mut batch)?;
         Ok(batch)
@@ -283,6 +286,17 @@ fn unstamped(value: &[u8]) -> Result<Vec<u8>> {
     Ok(value[STAMP..].to_vec())
 }
 
+/// Names the conflicting key as the layers above know it.
+fn without_kind(error: Error) -> Error {
+    match error {
+        Error::Conflict { mut key } if !key.is_empty() => {
+            key.remove(0);
+            Error::Conflict { key }
+        }
+        other => other,
+    }
+}
+
 /// Whether a current slot still is what the writer saw. A version that is not there any more was
 /// deleted, or was a tombstone that has been collected; who knows which runs again.
 fn verify(key: &[u8], base: Base, value: Option<&[u8]>) -> Result<()> {
@@ -293,5 +307,5 @@ fn verify(key: &[u8], base: Base, value: Option<&[u8]>) -> Result<()> {
         (Base::Seen(seen), None) => seen == Version::ZERO,
         (Base::Seen(seen), Some(stored)) => stored == seen || stored == Version::ZERO,
     };
-    if same { Ok(()) } else { Err(Error::Conflict { key: key.to_vec() }) }
+    if same { Ok(()) } else { Err(Error::Conflict { key: key[1..].to_vec() }) }
 }

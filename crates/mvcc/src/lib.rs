@@ -5,6 +5,7 @@ mod collect;
 mod commit;
 mod history;
 pub mod key;
+mod own;
 mod read;
 mod reads;
 mod scan;

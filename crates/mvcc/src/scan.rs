@@ -85,7 +85,7 @@ struct Item {
 enum Place {
     Page(usize),
     Extra(usize),
-    /// Not known yet; still so after looking back, the snapshot sees no row.
+    /// Not known yet. If looking back finds nothing, the snapshot sees no row and the item goes.
     History,
 }
 
@@ -124,7 +124,8 @@ impl Scan {
 
     /// The next row in a direction, which may change between calls: after a row was returned, the
     /// other direction returns the row on its other side; after the end of the range, it returns
-    /// the last row. The first call decides at which end the scan begins.
+    /// the last row. The first call decides at which end the scan begins. After an error the scan is
+    /// of no further use.
     pub fn next<'a>(
         &'a mut self,
         txn: &mut Transaction,
@@ -134,7 +135,7 @@ impl Scan {
             Direction::Forward => self.step_forward(txn)?,
             Direction::Backward => self.step_backward(txn)?,
         };
-        Ok(item.and_then(|item| self.loaded.entry(item, self.options.layout)))
+        Ok(item.map(|item| self.loaded.entry(item, self.options.layout)))
     }
 
     fn step_forward(&mut self, txn: &mut Transaction) -> Result<Option<usize>> {
@@ -259,15 +260,15 @@ impl Loaded {
         }
     }
 
-    fn entry(&mut self, item: usize, layout: Layout) -> Option<Entry<'_>> {
+    fn entry(&mut self, item: usize, layout: Layout) -> Entry<'_> {
         let Item { place, version, own } = self.items[item];
         let (page, i) = match place {
             Place::Page(i) => (&mut self.page, i),
             Place::Extra(i) => (&mut self.extra, i),
-            Place::History => return None,
+            Place::History => unreachable!("a page is shown when its history has been looked up"),
         };
         let (slot, body) = slot_and_body(page, i, layout);
-        Some(Entry { key: &slot[1..], version: own.is_none().then_some(version), own, body })
+        Entry { key: &slot[1..], version: own.is_none().then_some(version), own, body }
     }
 
     /// Says which interval the page that answers `request` shows.

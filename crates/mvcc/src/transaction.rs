@@ -71,6 +71,8 @@ pub struct Transaction {
     pub(crate) writes: Writes,
     pub(crate) reads: Reads,
     pub(crate) bulk: Bulk,
+    /// Plain stamped keys to write with the commit.
+    pub(crate) published: Vec<(Vec<u8>, Vec<u8>)>,
     /// The version of the first reply: everything this transaction saw, it saw at or after it.
     pub(crate) first: Cell<Option<Version>>,
     /// The highest floor of any reply.
@@ -97,6 +99,7 @@ impl Transaction {
             writes: Writes::default(),
             reads: Reads::default(),
             bulk: Bulk::default(),
+            published: Vec::new(),
             first: Cell::new(None),
             floor: Cell::new(Version::ZERO),
             scratch: Page::default(),
@@ -192,6 +195,7 @@ impl Transaction {
     /// Whether [`Transaction::commit`] would write anything.
     pub fn has_writes(&self) -> bool {
         !self.writes.slots.is_empty()
+            || !self.published.is_empty()
             || self.writes.counters.values().any(|delta| *delta != 0)
             || self.bulk.used
     }

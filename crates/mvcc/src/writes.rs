@@ -182,6 +182,11 @@ impl Writes {
         self.slots.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)))
     }
 
+    /// The first own version of the key that a version belongs to.
+    pub(crate) fn first(&self, id: WriteId) -> WriteId {
+        self.chain(id).last().map_or(id, |(first, _)| first)
+    }
+
     fn chain(&self, head: WriteId) -> impl Iterator<Item = (WriteId, &Record)> {
         let mut next = Some(head);
         std::iter::from_fn(move || {
