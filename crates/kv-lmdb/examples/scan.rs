@@ -26,7 +26,10 @@ fn main() {
         for round in 0..3 {
             let (wall, cpu) = timed(|| assert_eq!(scan(&client, &env, direction), ROWS));
             let rate = ROWS as f64 / cpu / 1000.0;
-            println!("{name} {round} {ROWS} rows  {:7.1} ms, {rate:.1} M rows per CPU second", ms(wall));
+            println!(
+                "{name} {round} {ROWS} rows  {:7.1} ms, {rate:.1} M rows per CPU second",
+                ms(wall)
+            );
         }
     }
     gets(&client, &env);

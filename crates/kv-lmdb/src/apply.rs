@@ -170,10 +170,11 @@ impl Applier<'_, '_> {
         let stamp = version.0.to_be_bytes();
         let body = value.get(STAMP..).unwrap_or_default();
         if value.len() > IN_PLACE {
-            let put = self.namespace.data.put_reserved(self.txn, key, STAMP + body.len(), |space| {
-                space.write_all(&stamp)?;
-                space.write_all(body)
-            });
+            let put =
+                self.namespace.data.put_reserved(self.txn, key, STAMP + body.len(), |space| {
+                    space.write_all(&stamp)?;
+                    space.write_all(body)
+                });
             self.namespace.last_key = None;
             return put.map_err(|e| self.files.failure(e));
         }

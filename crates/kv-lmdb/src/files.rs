@@ -50,7 +50,11 @@ impl Files {
         if let Some(files) = open.get(&path).and_then(Weak::upgrade) {
             return Ok(files);
         }
-        let files = Arc::new(Files { env: open_env(&path, shape)?, dir: path.clone(), gate: RwLock::new(()) });
+        let files = Arc::new(Files {
+            env: open_env(&path, shape)?,
+            dir: path.clone(),
+            gate: RwLock::new(()),
+        });
         open.retain(|_, files| files.strong_count() > 0);
         open.insert(path, Arc::downgrade(&files));
         Ok(files)
@@ -115,7 +119,10 @@ impl Files {
     }
 
     /// Creates the databases that do not exist, durably.
-    pub(crate) fn create<const N: usize>(&self, names: [&str; N]) -> std::result::Result<[Database; N], Failure> {
+    pub(crate) fn create<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> std::result::Result<[Database; N], Failure> {
         let txn = self.write()?;
         let created = self.env.create_databases_and_commit(txn, |opener, txn| {
             let made = names.map(|name| opener.create_database::<Bytes, Bytes>(txn, Some(name)));

@@ -210,7 +210,8 @@ impl<'e> Group<'e> {
         let entry = &mut self.open.entries[index];
         entry.reply = None;
         let deferred = entry.durability() == Durability::Deferred;
-        let unheard = !matches!(entry.work, Work::Outcome(_)) && self.failed.contains(&entry.client);
+        let unheard =
+            !matches!(entry.work, Work::Outcome(_)) && self.failed.contains(&entry.client);
         if unheard && !deferred {
             self.failed.remove(&entry.client);
         }

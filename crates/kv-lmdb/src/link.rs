@@ -1,13 +1,13 @@
 //! A backend's connection to the writer.
 
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 
 use kv::{Environment, Error, Result};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use std::io::IoSlice;
 
 use crate::socket::{self, SLICE};
 use crate::wire::{Header, Reply};
@@ -43,9 +43,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects, waiting for a writer that is about to start at most `timeout` milliseconds.
-    pub(crate) fn connect(path: &PathBuf, timeout: u32, env: &dyn Environment) -> Result<Link> {
-        let mut waited = 0;
+    /// Connects, waiting for a writer that is about to start as long as `patience` (milliseconds)
+    /// lasts.
+    pub(crate) fn connect(path: &Path, patience: &mut u32, env: &dyn Environment) -> Result<Link> {
         loop {
             if let Some(socket) = socket::connect(path)? {
                 return Ok(Link { socket });
@@ -53,16 +53,22 @@ impl Link {
             if env.interrupted() {
                 return Err(Error::Interrupted);
             }
-            if waited >= timeout {
+            if *patience == 0 {
                 return Err(Error::Unavailable(format!(
                     "no writer listens on {}; the server starts it as a background process, and \
                      its log says why it does not run",
                     path.display()
                 )));
             }
-            pause(RETRY)?;
-            waited += RETRY;
+            Link::pause(patience)?;
         }
+    }
+
+    /// Waits a little before the next attempt.
+    pub(crate) fn pause(patience: &mut u32) -> Result<()> {
+        *patience = patience.saturating_sub(RETRY);
+        let slept = socket::wait_any(&mut [], u64::from(RETRY) * 1000);
+        slept.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
     }
 
     /// Sends a request. Broken on the way, it has not arrived whole and counts for nothing.
@@ -71,7 +77,8 @@ impl Link {
         let total = header.len() + body.len();
         let mut sent = 0;
         while sent < total {
-            let (head, tail) = (&header[sent.min(header.len())..], &body[sent.saturating_sub(header.len())..]);
+            let (head, tail) =
+                (&header[sent.min(header.len())..], &body[sent.saturating_sub(header.len())..]);
             match self.send_some(&[IoSlice::new(head), IoSlice::new(tail)]) {
                 Ok(count) => sent += count,
                 Err(Errno::AGAIN | Errno::INTR) => self.wait(PollFlags::OUT, env)?,
@@ -126,9 +133,4 @@ impl Link {
 
 fn lost(reason: &str) -> Broken {
     Broken::Lost(format!("the connection to the writer was lost: {reason}"))
-}
-
-fn pause(millis: u32) -> Result<()> {
-    let slept = socket::wait_any(&mut [], u64::from(millis) * 1000);
-    slept.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
 }

@@ -19,8 +19,10 @@ impl LockFile {
     /// for another server's.
     pub(crate) fn take(dir: &Path, identity: &[u8]) -> Result<LockFile> {
         let path = dir.join("LOCK");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.map_err(|e| from_io(&e, &format!("cannot open {}", path.display())))?;
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file =
+            opened.map_err(|e| from_io(&e, &format!("cannot open {}", path.display())))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, dir, identity)),
@@ -28,7 +30,8 @@ impl LockFile {
                 return Err(from_io(&e, &format!("cannot lock {}", path.display())));
             }
         }
-        sign(&mut file, identity).map_err(|e| from_io(&e, &format!("cannot write {}", path.display())))?;
+        sign(&mut file, identity)
+            .map_err(|e| from_io(&e, &format!("cannot write {}", path.display())))?;
         Ok(LockFile { _held: file })
     }
 }
@@ -45,10 +48,8 @@ fn held(file: &mut File, dir: &Path, identity: &[u8]) -> Error {
     let mut lines = text.lines();
     let pid = lines.next().filter(|_| known).unwrap_or("unknown");
     let owner = lines.next().unwrap_or("unknown");
-    let text = format!(
-        "the store in {} is in use by process {pid} of the server {owner}",
-        dir.display()
-    );
+    let text =
+        format!("the store in {} is in use by process {pid} of the server {owner}", dir.display());
     if owner == identity.escape_ascii().to_string() {
         Error::Denied(text)
     } else {

@@ -48,10 +48,15 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     /// A namespace as the file has it.
-    pub(crate) fn load(files: &Files, name: &str, [meta, data, commits]: [Database; 3]) -> Result<Namespace> {
+    pub(crate) fn load(
+        files: &Files,
+        name: &str,
+        [meta, data, commits]: [Database; 3],
+    ) -> Result<Namespace> {
         let key = record::stamp_key(name);
         let stamp = files.read(|txn| Ok(record::decode_stamp(meta.get(txn, &key)?)))?;
-        let stamp = stamp.ok_or_else(|| Error::Corrupt(format!("the record of namespace {name:?}")))?;
+        let stamp =
+            stamp.ok_or_else(|| Error::Corrupt(format!("the record of namespace {name:?}")))?;
         let mut namespace = Namespace {
             name: name.into(),
             data,
@@ -184,7 +189,8 @@ impl Namespace {
         let old = now.saturating_sub(RETENTION);
         let first = record::group_key(Version::ZERO);
         let end = record::group_key(Version(old));
-        self.commits.delete_range(txn, &(Bound::Included(&first[..]), Bound::Excluded(&end[..])))?;
+        self.commits
+            .delete_range(txn, &(Bound::Included(&first[..]), Bound::Excluded(&end[..])))?;
         let mut expired = Vec::new();
         for fence in self.commits.prefix_iter(txn, &[record::FENCE])? {
             let (key, made) = fence?;

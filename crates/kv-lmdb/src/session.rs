@@ -13,6 +13,9 @@ use kv::{Batch, CommitId, Durability, Environment, Error, Outcome, Result, Versi
 use crate::link::{Broken, Link};
 use crate::wire::{Header, Kind, Reply};
 
+/// How often a lost connection is forgiven while a commit is asked for.
+const ASKING: usize = 2;
+
 /// The connection of one handle and what is known of its deferred batches.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -37,15 +40,27 @@ impl Session {
         if self.link.is_some() {
             return Ok(());
         }
-        let link = Link::connect(&self.socket, self.timeout, env)?;
-        let header = Header::plain(Kind::Hello, CommitId::default(), self.hello.len());
-        link.send(&header, &self.hello, env).map_err(Broken::harmless)?;
-        match link.receive(env).map_err(Broken::harmless)? {
-            Reply::Done(_) => self.link = Some(link),
-            Reply::Failed(error) => return Err(error),
-            other => return Err(unexpected(&other)),
+        let mut patience = self.timeout;
+        loop {
+            let link = Link::connect(&self.socket, &mut patience, env)?;
+            match self.greet(&link, env) {
+                Ok(Reply::Done(_)) => {
+                    self.link = Some(link);
+                    return Ok(());
+                }
+                Ok(Reply::Failed(error)) => return Err(error),
+                Ok(other) => return Err(unexpected(&other)),
+                // A writer that was killed may accept one more connection before it is gone.
+                Err(Broken::Lost(_)) if patience > 0 => Link::pause(&mut patience)?,
+                Err(broken) => return Err(broken.harmless()),
+            }
         }
-        Ok(())
+    }
+
+    fn greet(&self, link: &Link, env: &dyn Environment) -> std::result::Result<Reply, Broken> {
+        let header = Header::plain(Kind::Hello, CommitId::default(), self.hello.len());
+        link.send(&header, &self.hello, env)?;
+        link.receive(env)
     }
 
     /// Commits a batch and waits for it.
@@ -63,6 +78,8 @@ impl Session {
             }
             Err(Broken::Interrupted) => {
                 self.drop_link();
+                // What was deferred before the commit shares its fate.
+                self.failed = None;
                 Err(unknown(batch.id, "interrupted while the writer was committing it".into()))
             }
             Err(Broken::Lost(reason)) => {
@@ -88,7 +105,7 @@ impl Session {
             return Ok(());
         }
         self.send(&Header::plain(Kind::Flush, CommitId::default(), 0), &[], env)?;
-        match self.ask_reply(env)? {
+        match self.flushed(env)? {
             Reply::Done(_) => Ok(()),
             Reply::Failed(error) | Reply::DeferredFailed(error) => Err(error),
             other => Err(self.confused(&other)),
@@ -125,9 +142,13 @@ impl Session {
             match link.send(header, body, env) {
                 Ok(()) => return Ok(()),
                 Err(Broken::Lost(_)) if again => self.drop_link(),
-                Err(broken) => {
+                Err(Broken::Lost(reason)) => {
                     self.drop_link();
-                    return Err(broken.harmless());
+                    return Err(self.failed.take().unwrap_or(Error::Unavailable(reason)));
+                }
+                Err(Broken::Interrupted) => {
+                    self.drop_link();
+                    return Err(Error::Interrupted);
                 }
             }
             again = false;
@@ -141,18 +162,27 @@ impl Session {
         }
     }
 
-    /// The reply to a question that changed nothing, or nothing that cannot be asked again.
-    fn ask_reply(&mut self, env: &dyn Environment) -> Result<Reply> {
-        let received = self.receive(env);
-        self.deferred = false;
-        received.map_err(|broken| {
-            self.link = None;
-            broken.harmless()
-        })
+    /// The reply to a flush. A lost connection is told here; that somebody does not want to wait
+    /// does not tell what became of the deferred batches, so that the next commit says it.
+    fn flushed(&mut self, env: &dyn Environment) -> Result<Reply> {
+        match self.receive(env) {
+            Ok(reply) => {
+                self.deferred = false;
+                Ok(reply)
+            }
+            Err(Broken::Interrupted) => {
+                self.drop_link();
+                Err(Error::Interrupted)
+            }
+            Err(Broken::Lost(reason)) => {
+                self.drop_link();
+                Err(self.failed.take().unwrap_or(Error::Unavailable(reason)))
+            }
+        }
     }
 
-    /// Like [`Session::ask_reply`], for questions that are no answer to a deferred batch: what is
-    /// heard of one on the way is kept.
+    /// The reply to a question that changed nothing. What is heard of a deferred batch on the way is
+    /// kept.
     fn answer(&mut self, env: &dyn Environment) -> Result<Reply> {
         loop {
             match self.receive(env) {
@@ -193,7 +223,15 @@ impl Session {
     fn settle(&mut self, id: CommitId, reason: String, env: &dyn Environment) -> Result<Version> {
         // What was deferred before the commit shares its fate, and the question is about that.
         self.failed = None;
-        match self.outcome(id, env) {
+        let mut asked = self.outcome(id, env);
+        for _ in 0..ASKING {
+            // Also the next writer may be killed, and to ask changes nothing.
+            if !matches!(asked, Err(Error::Unavailable(_))) {
+                break;
+            }
+            asked = self.outcome(id, env);
+        }
+        match asked {
             Ok(Outcome::Committed(version)) => Ok(version),
             Ok(Outcome::NotCommitted) => Err(Error::Unavailable(reason)),
             Err(error) => Err(unknown(id, format!("{reason}; asking for it: {error}"))),

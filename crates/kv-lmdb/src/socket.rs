@@ -22,7 +22,8 @@ pub(crate) const SLICE: u32 = 50;
 /// Where the writer of `dir` listens: as short as the working directory allows.
 pub(crate) fn path(dir: &Path) -> Result<PathBuf> {
     let path = dir.join("writer.sock");
-    let short = std::env::current_dir().ok().and_then(|cwd| Some(path.strip_prefix(cwd).ok()?.to_owned()));
+    let short =
+        std::env::current_dir().ok().and_then(|cwd| Some(path.strip_prefix(cwd).ok()?.to_owned()));
     let path = short.unwrap_or(path);
     if path.as_os_str().len() > MAX_PATH {
         return Err(Error::Misconfigured(format!(
@@ -84,10 +85,8 @@ pub(crate) fn wait(socket: &OwnedFd, events: PollFlags, millis: u32) -> io::Resu
 
 /// Waits until one of several is ready, at most so many microseconds. A signal ends the wait.
 pub(crate) fn wait_any(fds: &mut [PollFd<'_>], micros: u64) -> io::Result<usize> {
-    let timeout = Timespec {
-        tv_sec: (micros / 1_000_000) as i64,
-        tv_nsec: (micros % 1_000_000 * 1000) as _,
-    };
+    let timeout =
+        Timespec { tv_sec: (micros / 1_000_000) as i64, tv_nsec: (micros % 1_000_000 * 1000) as _ };
     match poll(fds, Some(&timeout)) {
         Err(Errno::INTR) => Ok(0),
         polled => Ok(polled?),

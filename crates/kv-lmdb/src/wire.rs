@@ -250,7 +250,10 @@ impl<'a> Fields<'a> {
             1 => Error::Conflict { key: field.to_vec() },
             2 => Error::Unavailable(text()),
             3 => Error::TooLarge {
-                what: ["key", "value"].into_iter().find(|w| w.as_bytes() == field).unwrap_or("transaction"),
+                what: ["key", "value"]
+                    .into_iter()
+                    .find(|w| w.as_bytes() == field)
+                    .unwrap_or("transaction"),
                 size: self.number()? as usize,
                 limit: self.number()? as usize,
             },
@@ -272,7 +275,8 @@ mod tests {
     #[test]
     fn headers_and_hellos_come_back() {
         for durability in [Durability::Durable, Durability::Relaxed, Durability::Deferred] {
-            let header = Header { kind: Kind::Commit, durability, id: CommitId([9; 16]), length: 1 << 31 };
+            let header =
+                Header { kind: Kind::Commit, durability, id: CommitId([9; 16]), length: 1 << 31 };
             assert_eq!(Header::decode(&header.encode()), Some(header));
         }
         let hello = Hello { protocol: 1, identity: b"\xff\0".to_vec(), namespace: "main".into() };

@@ -244,7 +244,13 @@ impl Writer {
         Ok(true)
     }
 
-    fn welcome(&mut self, client: u64, body: &[u8], group: &mut Group<'_>, now: u64) -> Result<bool> {
+    fn welcome(
+        &mut self,
+        client: u64,
+        body: &[u8],
+        group: &mut Group<'_>,
+        now: u64,
+    ) -> Result<bool> {
         let opened = match Hello::decode(body) {
             None => return Ok(false),
             Some(hello) => self.admit(&hello).and_then(|()| group.namespace(&hello.namespace, now)),

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test crate uses its part of it")]
 
 use std::cell::Cell;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use kv::{Batch, CommitId, Durability, Environment, Page, Result, Store, Version};
 use kv_lmdb::{Lmdb, LmdbOptions, Writer, WriterOptions};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// Real time, random bits out of it, and a switch for the wish to stop.
@@ -33,7 +35,8 @@ impl Environment for Real {
     /// Different in every process and thread and at every call.
     fn random(&self) -> u64 {
         use std::hash::{BuildHasher, RandomState};
-        let mixed = RandomState::new().hash_one((self.random.get(), std::process::id(), self.now()));
+        let mixed =
+            RandomState::new().hash_one((self.random.get(), std::process::id(), self.now()));
         self.random.set(mixed);
         mixed
     }
@@ -131,4 +134,56 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("{what} does not happen");
+}
+
+/// A writer in a process of its own, killed when dropped.
+pub(crate) struct WriterProcess(pub(crate) Child);
+
+impl WriterProcess {
+    /// Starts it; `settings` are pairs for [`play_writer`].
+    pub(crate) fn start(dir: &Path, settings: &[(&str, u64)]) -> WriterProcess {
+        let mut command = command("writer", dir);
+        command.envs(settings.iter().map(|(name, value)| (name, value.to_string())));
+        WriterProcess::started(command)
+    }
+
+    pub(crate) fn started(mut command: Command) -> WriterProcess {
+        let mut child = command.spawn().expect("the process starts");
+        wait_for_line(&mut child, "ready");
+        WriterProcess(child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("the process is there");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for WriterProcess {
+    fn drop(&mut self) {
+        self.0.kill().expect("our own child can be killed");
+        self.0.wait().expect("our own child can be waited for");
+    }
+}
+
+/// Reads what a child prints until a line ends with `line`.
+pub(crate) fn wait_for_line(child: &mut Child, line: &str) {
+    let output = child.stdout.take().expect("the output is a pipe");
+    let mut lines = BufReader::new(output).lines().map(|line| line.expect("the child prints text"));
+    assert!(lines.any(|printed| printed.ends_with(line)), "the child ends without {line:?}");
+}
+
+/// The child's side of [`WriterProcess`].
+pub(crate) fn play_writer(dir: &Path) {
+    let setting = |name| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
+    let mut options = options();
+    options.map_size = setting("MAP").unwrap_or(options.map_size);
+    options.max_map_size = setting("MAX_MAP").unwrap_or(options.max_map_size);
+    options.max_readers = setting("READERS").map_or(options.max_readers, |n| n as u32);
+    let mut writer = Writer::open(dir, options).expect("the store opens");
+    println!("ready");
+    writer.run(&Real::default()).expect("nothing ends the writer");
 }
