@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use crate::wire::{HEADER, Header, Reply};
@@ -68,12 +69,15 @@ impl Connection {
         }
     }
 
-    /// Sends a reply. Clients read each before they ask for the next one, so that it always fits;
-    /// false means that the client is gone or does not.
+    /// Sends a reply; false if the client does not read what it asked for, since clients read each
+    /// reply before they ask for the next. A client that is gone is noticed when what it sent
+    /// before is read to its end, and not here: that counts.
     pub(crate) fn send(&self, reply: &Reply) -> bool {
         let bytes = reply.encode();
-        let sent = rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL);
-        sent == Ok(bytes.len())
+        match rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent == bytes.len(),
+            Err(error) => error != Errno::AGAIN,
+        }
     }
 }
 
