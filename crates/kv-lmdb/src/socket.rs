@@ -11,8 +11,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 
 use crate::failure::from_io;
 
-/// Longest path of a socket, in bytes, on every system.
-const MAX_PATH: usize = 103;
 const BACKLOG: i32 = 1024;
 const BUFFER: usize = 1 << 20;
 
@@ -25,13 +23,13 @@ pub(crate) fn path(dir: &Path) -> Result<PathBuf> {
     let short =
         std::env::current_dir().ok().and_then(|cwd| Some(path.strip_prefix(cwd).ok()?.to_owned()));
     let path = short.unwrap_or(path);
-    if path.as_os_str().len() > MAX_PATH {
-        return Err(Error::Misconfigured(format!(
-            "the path {} is longer than the {MAX_PATH} bytes that the path of a socket may have",
+    match SocketAddrUnix::new(&path) {
+        Ok(_) => Ok(path),
+        Err(_) => Err(Error::Misconfigured(format!(
+            "the path {} is longer than the path of a socket may be",
             path.display()
-        )));
+        ))),
     }
-    Ok(path)
 }
 
 /// The listening socket. Whoever calls this holds the writer's lock, so that a socket found there

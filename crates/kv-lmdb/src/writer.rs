@@ -77,7 +77,10 @@ pub struct Writer {
     /// Numbers connections; none is used twice.
     next_client: u64,
     readers_checked: u64,
+    /// How many clients waited for the last group.
     last_awaited: usize,
+    /// When the first client began to wait for the open group.
+    awaited_since: u64,
     // Last, so that everything else is given up before the lock.
     _lock: LockFile,
 }
@@ -111,6 +114,7 @@ impl Writer {
             next_client: 0,
             readers_checked: 0,
             last_awaited: 0,
+            awaited_since: 0,
             _lock: lock,
         })
     }
@@ -120,6 +124,8 @@ impl Writer {
     pub fn run(&mut self, env: &dyn Environment) -> Result<()> {
         let files = Arc::clone(&self.files);
         let mut group = Group::new(&files, self.options.max_map_size);
+        // Connections of an earlier run know their namespaces by the numbers of that run's group.
+        self.connections.clear();
         while !env.interrupted() {
             self.turn(&mut group, env)?;
         }
@@ -133,11 +139,13 @@ impl Writer {
         let timeout = self.timeout(group, env.now());
         let ready = self.wait(timeout)?;
         let quiet = ready.is_empty();
+        if group.awaited() == 0 {
+            self.awaited_since = env.now();
+        }
         for client in ready {
             self.serve(client, group, env)?;
         }
-        let due = group.due_in(env.now()) == Some(0);
-        if due || group.is_full() || (group.awaited() > 0 && (quiet || self.enough(group))) {
+        if self.is_due(group, quiet, env.now()) {
             self.last_awaited = group.awaited();
             group.commit(env.now())?;
         }
@@ -149,17 +157,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the group is to be committed now. One that somebody waits for waits for more only as
+    /// long as that is likely to pay: the clients of the last group are those who may come back.
+    fn is_due(&self, group: &Group<'_>, quiet: bool, now: u64) -> bool {
+        let expected = self.last_awaited.min(self.connections.len());
+        let patience_ends = now.abs_diff(self.awaited_since) >= LINGER;
+        let awaited = group.awaited() > 0;
+        let enough = quiet || patience_ends || group.awaited() >= expected;
+        group.is_full() || group.due_in(now) == Some(0) || (awaited && enough)
+    }
+
     fn timeout(&self, group: &Group<'_>, now: u64) -> u64 {
         if group.awaited() > 0 {
             return LINGER;
         }
         group.due_in(now).map_or(IDLE, |due| due.min(IDLE))
-    }
-
-    /// Whether the group has what can be expected: as many as the last one, whose clients are
-    /// those who are likely to come back.
-    fn enough(&self, group: &Group<'_>) -> bool {
-        group.awaited() >= self.last_awaited.min(self.connections.len())
     }
 
     /// The connections that have something to say, those accepted just now included.
