@@ -1,1 +1,31 @@
-use pgrx::prelude::*; pg_module_magic!();
+//! fakegres: PostgreSQL tables whose rows live in a key–value store.
+
+// The extension is the only place that talks to PostgreSQL's C code.
+#![allow(unsafe_code)]
+
+mod compat;
+mod ddl;
+mod error;
+mod inspect;
+mod lock;
+mod pg;
+mod row;
+mod session;
+mod settings;
+mod table;
+mod table_am;
+mod transaction;
+mod writer;
+
+use pgrx::prelude::*;
+
+pg_module_magic!();
+
+/// Called when the library is loaded: in the postmaster if it is preloaded, else in a session.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::register();
+    transaction::register();
+    ddl::register();
+    writer::register();
+}

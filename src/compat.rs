@@ -1,0 +1,230 @@
+//! Everything that differs between PostgreSQL 15, 16, 17 and 18, and what pgrx does not bind.
+
+use pgrx::prelude::*;
+
+unsafe extern "C-unwind" {
+    fn PreCommit_CheckForSerializationFailure();
+}
+
+/// PostgreSQL's check that a SERIALIZABLE transaction may commit, for its heap tables. It is made
+/// before the store commits, because nothing may fail afterwards.
+#[allow(clippy::ffi_unwind_calls)]
+pub(crate) fn check_for_serialization_failure() {
+    // SAFETY: called in the pre-commit phase, where PostgreSQL itself calls it a little later.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| PreCommit_CheckForSerializationFailure()) }
+}
+
+/// Which file PostgreSQL thinks a relation is in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Locator {
+    pub(crate) tablespace: pg_sys::Oid,
+    pub(crate) number: pg_sys::Oid,
+}
+
+#[cfg(feature = "pg15")]
+pub(crate) type RawLocator = pg_sys::RelFileNode;
+#[cfg(not(feature = "pg15"))]
+pub(crate) type RawLocator = pg_sys::RelFileLocator;
+
+/// The locator of an open relation.
+///
+/// # Safety
+/// `relation` must be open.
+pub(crate) unsafe fn locator(relation: pg_sys::Relation) -> Locator {
+    // SAFETY: the caller's promise.
+    unsafe { from_raw(&raw_locator(relation)) }
+}
+
+#[cfg(feature = "pg15")]
+unsafe fn raw_locator(relation: pg_sys::Relation) -> RawLocator {
+    // SAFETY: the caller's promise.
+    unsafe { (*relation).rd_node }
+}
+#[cfg(not(feature = "pg15"))]
+unsafe fn raw_locator(relation: pg_sys::Relation) -> RawLocator {
+    // SAFETY: the caller's promise.
+    unsafe { (*relation).rd_locator }
+}
+
+/// A locator out of PostgreSQL's.
+#[cfg(feature = "pg15")]
+pub(crate) fn from_raw(raw: &RawLocator) -> Locator {
+    Locator { tablespace: raw.spcNode, number: raw.relNode }
+}
+/// A locator out of PostgreSQL's.
+#[cfg(not(feature = "pg15"))]
+pub(crate) fn from_raw(raw: &RawLocator) -> Locator {
+    Locator { tablespace: raw.spcOid, number: raw.relNumber }
+}
+
+/// Makes the empty file that PostgreSQL expects of every relation; removed if the transaction aborts.
+pub(crate) fn create_file(raw: RawLocator, persistence: core::ffi::c_char) {
+    // SAFETY: creates and closes a file that belongs to the running transaction.
+    unsafe {
+        let file = pg_sys::RelationCreateStorage(raw, persistence, true);
+        pg_sys::smgrclose(file);
+    }
+}
+
+macro_rules! count {
+    ($name:ident, $old:ident, $new:ident, $doc:literal) => {
+        #[doc = $doc]
+        ///
+        /// # Safety
+        /// `relation` must be open.
+        pub(crate) unsafe fn $name(relation: pg_sys::Relation, n: i64) {
+            // SAFETY: the statistics entry lives as long as the relation is open.
+            unsafe {
+                if (*relation).pgstat_info.is_null() && (*relation).pgstat_enabled {
+                    pg_sys::pgstat_assoc_relation(relation);
+                }
+                if let Some(info) = (*relation).pgstat_info.as_mut() {
+                    #[cfg(feature = "pg15")]
+                    {
+                        info.t_counts.$old += n;
+                    }
+                    #[cfg(not(feature = "pg15"))]
+                    {
+                        info.counts.$new += n;
+                    }
+                }
+            }
+        }
+    };
+}
+
+count!(count_scan, t_numscans, numscans, "Counts a sequential scan.");
+count!(count_returned, t_tuples_returned, tuples_returned, "Counts rows that a scan returned.");
+
+/// Counts an inserted row.
+///
+/// # Safety
+/// `relation` must be open.
+pub(crate) unsafe fn count_insert(relation: pg_sys::Relation) {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::pgstat_count_heap_insert(relation, 1) }
+}
+
+/// Counts an updated row.
+///
+/// # Safety
+/// `relation` must be open.
+pub(crate) unsafe fn count_update(relation: pg_sys::Relation) {
+    // SAFETY: the caller's promise.
+    #[cfg(feature = "pg15")]
+    unsafe {
+        pg_sys::pgstat_count_heap_update(relation, false)
+    }
+    // SAFETY: the caller's promise.
+    #[cfg(not(feature = "pg15"))]
+    unsafe {
+        pg_sys::pgstat_count_heap_update(relation, false, false)
+    }
+}
+
+/// Counts a deleted row.
+///
+/// # Safety
+/// `relation` must be open.
+pub(crate) unsafe fn count_delete(relation: pg_sys::Relation) {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::pgstat_count_heap_delete(relation) }
+}
+
+/// Which index entries an update needs, as `tuple_update` says it.
+#[cfg(feature = "pg15")]
+pub(crate) type UpdateIndexes = bool;
+#[cfg(not(feature = "pg15"))]
+pub(crate) type UpdateIndexes = pg_sys::TU_UpdateIndexes::Type;
+
+/// No index entry is needed.
+#[cfg(feature = "pg15")]
+pub(crate) const UPDATE_NO_INDEX: UpdateIndexes = false;
+#[cfg(not(feature = "pg15"))]
+pub(crate) const UPDATE_NO_INDEX: UpdateIndexes = pg_sys::TU_UpdateIndexes::TU_None;
+
+/// Tells the statistics system what a VACUUM found.
+///
+/// # Safety
+/// `relation` must be open.
+pub(crate) unsafe fn report_vacuum(relation: pg_sys::Relation, live: i64, dead: i64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (oid, shared) = ((*relation).rd_id, (*(*relation).rd_rel).relisshared);
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pgstat_report_vacuum(oid, shared, live, dead);
+        #[cfg(feature = "pg18")]
+        pg_sys::pgstat_report_vacuum(oid, shared, live, dead, pg_sys::GetCurrentTimestamp());
+    }
+}
+
+/// Writes what a VACUUM found into `pg_class`.
+///
+/// # Safety
+/// `relation` must be open, in the transaction of a VACUUM.
+pub(crate) unsafe fn update_relstats(relation: pg_sys::Relation, pages: u32, rows: f64) {
+    let (none, no_multi) = (pg_sys::InvalidTransactionId, pg_sys::MultiXactId::from(0));
+    let (mut a, mut b) = (false, false);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let indexed = (*(*relation).rd_rel).relhasindex;
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::vac_update_relstats(
+            relation, pages, rows, 0, indexed, none, no_multi, &mut a, &mut b, false,
+        );
+        #[cfg(feature = "pg18")]
+        pg_sys::vac_update_relstats(
+            relation, pages, rows, 0, 0, indexed, none, no_multi, &mut a, &mut b, false,
+        );
+    }
+}
+
+/// Visits a node of a query tree.
+pub(crate) type Walker =
+    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut core::ffi::c_void) -> bool;
+
+unsafe extern "C-unwind" {
+    #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
+    fn query_tree_walker(
+        query: *mut pg_sys::Node,
+        walker: Walker,
+        context: *mut core::ffi::c_void,
+        flags: i32,
+    ) -> bool;
+    #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
+    fn expression_tree_walker(
+        node: *mut pg_sys::Node,
+        walker: Walker,
+        context: *mut core::ffi::c_void,
+    ) -> bool;
+}
+
+/// Visits everything in a query, subqueries too.
+///
+/// # Safety
+/// `query` must be a live query and `context` what the walker expects.
+pub(crate) unsafe fn walk_query(
+    query: *mut pg_sys::Node,
+    walker: Walker,
+    context: *mut core::ffi::c_void,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| query_tree_walker(query, walker, context, 0))
+    }
+}
+
+/// Visits the children of an expression.
+///
+/// # Safety
+/// `node` must be live and `context` what the walker expects.
+pub(crate) unsafe fn walk_expression(
+    node: *mut pg_sys::Node,
+    walker: Walker,
+    context: *mut core::ffi::c_void,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_walker(node, walker, context))
+    }
+}

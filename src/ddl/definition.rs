@@ -1,0 +1,77 @@
+//! Table definitions in the store, written with the commit of the DDL command that changed them.
+
+use std::collections::HashSet;
+
+use mvcc::Change;
+use pgrx::prelude::*;
+use relation::Key;
+use relation::definition::TableDef;
+
+use crate::error::{OrRaise, raise};
+use crate::{pg, transaction};
+
+/// Reads a table's definition out of PostgreSQL's catalog.
+const QUERY: &str = include_str!("definition.sql");
+
+/// Writes the definitions of tables that changed, and removes those of tables that are gone.
+pub(crate) fn write(touched: HashSet<pg_sys::Oid>) {
+    let mut tables: Vec<pg_sys::Oid> = touched.into_iter().collect();
+    if tables.is_empty() {
+        return;
+    }
+    tables.sort_unstable_by_key(|table| table.to_u32());
+    let mut changed = false;
+    for table in tables {
+        let definition = if is_kept(table) { read(table) } else { None };
+        changed |= store(table, definition.as_ref());
+    }
+    if changed {
+        transaction::with(|active| active.store.publish(&Key::CatalogVersion.encode(), &[]));
+    }
+}
+
+/// Temporary tables are nobody else's business.
+fn is_kept(table: pg_sys::Oid) -> bool {
+    pg::is_fakegres(table)
+        && pg::class_form(table, |class| class.relpersistence as u8)
+            .is_some_and(|persistence| persistence != pg_sys::RELPERSISTENCE_TEMP)
+}
+
+fn read(table: pg_sys::Oid) -> Option<TableDef> {
+    // SAFETY: the snapshot is popped below, or by the abort.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let json = Spi::get_one_with_args::<String>(QUERY, &[table.into()]);
+    // SAFETY: the snapshot pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    let json = json.unwrap_or_else(|error| unreadable(&error.to_string()))?;
+    Some(serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string())))
+}
+
+fn unreadable(reason: &str) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        format!("fakegres cannot read the definition of a table: {reason}"),
+        "",
+    )
+}
+
+/// Returns whether the store has another definition now.
+fn store(table: pg_sys::Oid, definition: Option<&TableDef>) -> bool {
+    let key = Key::Definition { database: transaction::database(), table: table.to_u32() }.encode();
+    transaction::with(|active| {
+        let mut page = active.store.page();
+        let newest = active.store.newest(&key, kv::Version::ZERO, &mut page)?;
+        let encoded = definition.map(TableDef::encode);
+        let change = match &encoded {
+            Some(encoded) => Change::Put(&[encoded]),
+            None if newest.exists() => Change::Delete,
+            None => return Ok(false),
+        };
+        active.store.write(&key, change, 0, newest.base())?;
+        Ok(true)
+    })
+    .or_raise()
+}

@@ -1,0 +1,306 @@
+//! PostgreSQL's hooks, each with what it is for. Every hook calls the one that was there before.
+
+use std::cell::Cell;
+
+use pgrx::prelude::*;
+use relation::space;
+
+use crate::error::{OrRaise, unsupported};
+use crate::table_am::relation::{forget, no_index};
+use crate::{compat, ddl, pg, settings, transaction};
+
+static mut NEXT_OBJECT_ACCESS: pg_sys::object_access_hook_type = None;
+static mut NEXT_UTILITY: pg_sys::ProcessUtility_hook_type = None;
+static mut NEXT_PLANNER: pg_sys::planner_hook_type = None;
+static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
+static mut NEXT_RUN: pg_sys::ExecutorRun_hook_type = None;
+
+pub(super) fn register() {
+    // SAFETY: hooks are set while the library is loaded, in a single thread.
+    unsafe {
+        NEXT_OBJECT_ACCESS = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(object_access);
+        NEXT_UTILITY = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+        NEXT_PLANNER = pg_sys::planner_hook;
+        pg_sys::planner_hook = Some(plan);
+        NEXT_START = pg_sys::ExecutorStart_hook;
+        pg_sys::ExecutorStart_hook = Some(executor_start);
+        NEXT_RUN = pg_sys::ExecutorRun_hook;
+        pg_sys::ExecutorRun_hook = Some(executor_run);
+    }
+}
+
+/// Objects made, changed and dropped: definitions follow, spaces go with their tables, indexes on
+/// fakegres tables are refused before anything of them exists.
+#[pg_guard]
+unsafe extern "C-unwind" fn object_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    part: i32,
+    arg: *mut core::ffi::c_void,
+) {
+    use pg_sys::ObjectAccessType::*;
+    // SAFETY: the hook that was there before, with the same arguments.
+    unsafe {
+        if let Some(next) = NEXT_OBJECT_ACCESS {
+            next(access, class, object, part, arg);
+        }
+    }
+    if class != pg_sys::RelationRelationId {
+        return;
+    }
+    match access {
+        OAT_POST_CREATE if part == 0 => created(object),
+        OAT_POST_CREATE | OAT_POST_ALTER => touch(object),
+        OAT_DROP if part == 0 => dropped(object),
+        OAT_DROP => touch(object),
+        _ => {}
+    }
+}
+
+fn created(object: pg_sys::Oid) {
+    // SAFETY: the catalog rows of the new relation are there, but not yet for ordinary lookups.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        let kind = pg_sys::get_rel_relkind(object) as u8;
+        if kind == pg_sys::RELKIND_INDEX {
+            let table = pg_sys::IndexGetRelation(object, true);
+            if pg::is_fakegres(table) {
+                no_index();
+            }
+        }
+    }
+    touch(object);
+}
+
+fn touch(object: pg_sys::Oid) {
+    if pg::is_fakegres(object) {
+        transaction::with(|active| active.touch(object));
+    }
+}
+
+fn dropped(object: pg_sys::Oid) {
+    if !pg::is_fakegres(object) {
+        return;
+    }
+    // SAFETY: the caller of the hook has locked the relation.
+    unsafe {
+        let relation = pg_sys::relation_open(object, pg_sys::NoLock as i32);
+        let locator = compat::locator(relation);
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        forget(locator);
+    }
+    transaction::with(|active| active.touch(object));
+}
+
+/// Statements that would go wrong quietly.
+#[pg_guard]
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const core::ffi::c_char,
+    read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: PostgreSQL passes a planned statement; the rest is handed on.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        match (*node).type_ {
+            pg_sys::NodeTag::T_CreatedbStmt => check_template(&*node.cast::<pg_sys::CreatedbStmt>()),
+            pg_sys::NodeTag::T_VariableSetStmt => {
+                note_snapshot_import(&*node.cast::<pg_sys::VariableSetStmt>());
+            }
+            _ => {}
+        }
+        match NEXT_UTILITY {
+            Some(next) => {
+                next(statement, text, read_only, context, params, environment, receiver, completion)
+            }
+            None => pg_sys::standard_ProcessUtility(
+                statement, text, read_only, context, params, environment, receiver, completion,
+            ),
+        }
+    }
+}
+
+/// CREATE DATABASE … TEMPLATE would copy the catalog of fakegres tables without their rows.
+unsafe fn check_template(statement: &pg_sys::CreatedbStmt) {
+    let mut template = c"template1".to_owned();
+    // SAFETY: the options of the statement are DefElem nodes.
+    unsafe {
+        let options = pgrx::PgList::<pg_sys::DefElem>::from_pg(statement.options);
+        for option in options.iter_ptr() {
+            let name = pg::string((*option).defname);
+            if name.as_deref() == Some("template") && !(*option).arg.is_null() {
+                template = std::ffi::CStr::from_ptr(pg_sys::defGetString(option)).to_owned();
+            }
+        }
+        let database = pg_sys::get_database_oid(template.as_ptr(), true);
+        if database == pg_sys::InvalidOid || pg::fakegres() == pg_sys::InvalidOid {
+            return;
+        }
+        let spaces = transaction::with(|active| {
+            let (store, env) = (&*active.session.store, &*active.session.env);
+            space::list(database.to_u32(), store, env)
+        })
+        .or_raise();
+        if !spaces.is_empty() {
+            unsupported(
+                format!(
+                    "database \"{}\" has fakegres tables and cannot be a template",
+                    template.to_string_lossy()
+                ),
+                "Copy the database with pg_dump and pg_restore.",
+            );
+        }
+    }
+}
+
+thread_local! {
+    static IMPORTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An imported snapshot carries no version of the store.
+unsafe fn note_snapshot_import(statement: &pg_sys::VariableSetStmt) {
+    // SAFETY: the statement is live.
+    let name = unsafe { pg::string(statement.name) };
+    let multi = statement.kind == pg_sys::VariableSetKind::VAR_SET_MULTI;
+    if multi && name.as_deref() == Some("TRANSACTION SNAPSHOT") {
+        IMPORTED.set(true);
+    }
+}
+
+/// Whether the transaction took over another one's snapshot.
+pub(crate) fn imported_snapshot() -> bool {
+    IMPORTED.get()
+}
+
+/// The transaction is over.
+pub(crate) fn forget_imported_snapshot() {
+    IMPORTED.set(false);
+}
+
+/// Sizes of fakegres tables, and no parallel plan for a transaction with private state.
+#[pg_guard]
+unsafe extern "C-unwind" fn plan(
+    query: *mut pg_sys::Query,
+    text: *const core::ffi::c_char,
+    options: i32,
+    params: pg_sys::ParamListInfo,
+) -> *mut pg_sys::PlannedStmt {
+    let options = if transaction::has_private_state() {
+        options & !(pg_sys::CURSOR_OPT_PARALLEL_OK as i32)
+    } else {
+        options
+    };
+    // SAFETY: the query is the planner's own copy.
+    unsafe {
+        let query = ddl::sizes::redirect(query);
+        match NEXT_PLANNER {
+            Some(next) => next(query, text, options, params),
+            None => pg_sys::standard_planner(query, text, options, params),
+        }
+    }
+}
+
+/// A query that reads fakegres tables gets its version when it starts: a cursor shows the moment of
+/// its DECLARE, not of its first FETCH.
+#[pg_guard]
+unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
+    // SAFETY: PostgreSQL passes a query that is about to start.
+    unsafe {
+        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0
+            && !(*query).snapshot.is_null()
+            && reads_fakegres((*query).plannedstmt)
+        {
+            transaction::resolve((*query).snapshot);
+        }
+        match NEXT_START {
+            Some(next) => next(query, flags),
+            None => pg_sys::standard_ExecutorStart(query, flags),
+        }
+    }
+}
+
+unsafe fn reads_fakegres(plan: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: the range table of a plan is a list of its entries.
+    unsafe {
+        let tables = pgrx::PgList::<pg_sys::RangeTblEntry>::from_pg((*plan).rtable);
+        let mut entries = tables.iter_ptr();
+        entries.any(|entry| {
+            (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION
+                && (*entry).relid.to_u32() >= pg_sys::FirstNormalObjectId
+                && pg::is_fakegres((*entry).relid)
+        })
+    }
+}
+
+/// Parallel workers get the query's version; a plan made earlier must not run in parallel if the
+/// transaction has private state by now.
+#[cfg(not(feature = "pg18"))]
+#[pg_guard]
+unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+    execute_once: bool,
+) {
+    // SAFETY: PostgreSQL passes a started query.
+    unsafe {
+        with_workers_prepared(query, || match NEXT_RUN {
+            Some(next) => next(query, direction, count, execute_once),
+            None => pg_sys::standard_ExecutorRun(query, direction, count, execute_once),
+        });
+    }
+}
+
+/// As on earlier versions, without the argument that PostgreSQL 18 dropped.
+#[cfg(feature = "pg18")]
+#[pg_guard]
+unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+) {
+    // SAFETY: PostgreSQL passes a started query.
+    unsafe {
+        with_workers_prepared(query, || match NEXT_RUN {
+            Some(next) => next(query, direction, count),
+            None => pg_sys::standard_ExecutorRun(query, direction, count),
+        });
+    }
+}
+
+unsafe fn with_workers_prepared(query: *mut pg_sys::QueryDesc, run: impl FnOnce()) {
+    // SAFETY: the caller's query is started; its plan may be shared with other executions, so the
+    // mark is put back whatever happens.
+    unsafe {
+        let plan = (*query).plannedstmt;
+        if !(*plan).parallelModeNeeded || !reads_fakegres(plan) {
+            return run();
+        }
+        if transaction::has_private_state() {
+            (*plan).parallelModeNeeded = false;
+            PgTryBuilder::new(std::panic::AssertUnwindSafe(run))
+                .finally(|| (*plan).parallelModeNeeded = true)
+                .execute();
+            return;
+        }
+        if !pg_sys::IsInParallelMode() {
+            let version = transaction::resolve((*query).snapshot).version;
+            let text = std::ffi::CString::new(version.0.to_string()).expect("digits");
+            pg_sys::SetConfigOption(
+                settings::WORKER_SNAPSHOT_NAME.as_ptr(),
+                text.as_ptr(),
+                pg_sys::GucContext::PGC_INTERNAL,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+        run();
+    }
+}

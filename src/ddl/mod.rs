@@ -1,0 +1,14 @@
+//! What makes plain SQL do the right thing: hooks, the space map, definitions in the store.
+
+pub(crate) mod definition;
+mod hooks;
+pub(crate) mod mapping;
+mod sizes;
+pub(crate) mod sweep;
+
+pub(crate) use hooks::{forget_imported_snapshot, imported_snapshot};
+
+/// Hangs the hooks in.
+pub(crate) fn register() {
+    hooks::register();
+}

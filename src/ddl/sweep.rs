@@ -1,0 +1,65 @@
+//! Clearing what crashes and failed statements left in the store: spaces that no table claims.
+//!
+//! A space whose transaction still runs is not in the map that others see either. Its transaction
+//! holds a lock on it, taken before the space was recorded; the sweep only touches what it can lock.
+
+use kv::{Batch, CommitId, Durability};
+use pgrx::prelude::*;
+use relation::{Space, space};
+
+use crate::ddl::mapping;
+use crate::error::OrRaise;
+use crate::transaction;
+
+/// Clears orphaned spaces of this database; returns how many.
+pub(crate) fn sweep() -> u64 {
+    let known = transaction::with(|active| {
+        let (store, env) = (&*active.session.store, &*active.session.env);
+        space::list(transaction::database(), store, env)
+    })
+    .or_raise();
+    let claimed = mapping::all();
+    let mut orphans: Vec<Space> = known.iter().map(|found| found.space).collect();
+    orphans.retain(|space| !claimed.contains(space) && lock(*space, true));
+    if orphans.is_empty() {
+        return 0;
+    }
+    // Read again after the locks: who released one has committed its map entry, or aborted.
+    let claimed = mapping::all();
+    orphans.retain(|space| !claimed.contains(space));
+    for space in &orphans {
+        clear(*space);
+    }
+    orphans.len() as u64
+}
+
+fn clear(space: Space) {
+    transaction::with(|active| {
+        let session = &active.session;
+        let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
+        space::clear(&mut batch, transaction::database(), space);
+        session.forget_rows(space);
+        session.store.commit(&batch, &*session.env)
+    })
+    .or_raise();
+}
+
+/// Locks a space until the transaction ends: the maker of a space, or who wants to clear it.
+pub(crate) fn lock(space: Space, only_if_free: bool) -> bool {
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: transaction::database(),
+        locktag_field2: (space.0 >> 32) as u32,
+        locktag_field3: space.0 as u32,
+        locktag_field4: SPACE_CLASS,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    };
+    let mode = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: the tag is complete; the lock is released with the resource owner.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode, false, only_if_free) };
+    // A lock that this transaction already had is on a space that it made itself.
+    result == pg_sys::LockAcquireResult::LOCKACQUIRE_OK
+}
+
+/// Tells our advisory locks from those of users, whose fourth field is 1 or 2.
+const SPACE_CLASS: u16 = 0xfa6e;

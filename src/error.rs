@@ -1,0 +1,94 @@
+//! From errors of the layers below to what a client sees. One table, at the edge.
+
+use kv::Error;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Raises an error with a hint.
+#[track_caller]
+pub(crate) fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
+    let report = ErrorReport::new(code, message.into(), "fakegres");
+    let report = if hint.is_empty() { report } else { report.set_hint(hint) };
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an error was reported")
+}
+
+/// Raises 0A000: something that this version does not do.
+#[track_caller]
+pub(crate) fn unsupported(message: impl Into<String>, hint: &str) -> ! {
+    raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
+}
+
+/// Takes results of the layers below over the edge: an error becomes PostgreSQL's.
+pub(crate) trait OrRaise<T> {
+    /// The value, or the error raised with its SQLSTATE and hint.
+    fn or_raise(self) -> T;
+}
+
+impl<T> OrRaise<T> for kv::Result<T> {
+    #[track_caller]
+    fn or_raise(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => raise_store(&error),
+        }
+    }
+}
+
+#[track_caller]
+fn raise_store(error: &Error) -> ! {
+    if *error == Error::Interrupted {
+        pgrx::check_for_interrupts!();
+    }
+    let (code, hint) = sqlstate(error);
+    raise(code, error.to_string(), hint)
+}
+
+/// The SQLSTATE and the hint of an error from below.
+fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
+    use PgSqlErrorCode::*;
+    match error {
+        Error::Conflict { .. } => (
+            ERRCODE_T_R_SERIALIZATION_FAILURE,
+            "The transaction might succeed if retried.",
+        ),
+        Error::OutcomeUnknown { .. } => (
+            ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN,
+            "Look whether the transaction's changes are there before you repeat it.",
+        ),
+        Error::Interrupted => (ERRCODE_QUERY_CANCELED, ""),
+        Error::Unavailable(_) => (
+            ERRCODE_CONNECTION_FAILURE,
+            "Check fakegres.storage, and that the store is running. For the embedded store, the server log says why its writer process does not answer.",
+        ),
+        Error::TooLarge { what: "transaction", .. } => (
+            ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "Split the change into smaller transactions, raise fakegres.max_transaction_memory, or load into a table created in the same transaction.",
+        ),
+        Error::TooLarge { .. } => (ERRCODE_PROGRAM_LIMIT_EXCEEDED, ""),
+        Error::Full(_) => (
+            ERRCODE_DISK_FULL,
+            "Make room for the store. Nothing of this transaction was written.",
+        ),
+        Error::Denied(_) => (
+            ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "The store must be writable for the server's operating system user.",
+        ),
+        Error::WrongStore(_) => (
+            ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "Set fakegres.namespace to a name that this cluster alone uses, or point fakegres.storage to the store that the tables were made in.",
+        ),
+        Error::Misconfigured(_) => (
+            ERRCODE_INVALID_PARAMETER_VALUE,
+            "fakegres.storage is 'embedded' or 'embedded:///absolute/directory'.",
+        ),
+        Error::Corrupt(_) => (
+            ERRCODE_DATA_CORRUPTED,
+            "Restore the store from a backup, or drop the table that cannot be read.",
+        ),
+        Error::TooOld => (
+            ERRCODE_SNAPSHOT_TOO_OLD,
+            "Raise fakegres.history_retention, or keep transactions shorter than it.",
+        ),
+    }
+}

@@ -1,0 +1,140 @@
+//! Row locks, in PostgreSQL's own lock manager, on the row's TID, until the transaction ends.
+//!
+//! Waiting, NOWAIT, SKIP LOCKED, deadlock detection and `pg_locks` then work as users know them.
+//! The lock table has room for some thousands of locks, so a transaction that locks many rows of a
+//! table *escalates*: it locks all of them at once. Every locker passes a gate for that, a lock on
+//! the table's rows as a whole, taken weakly by who locks single rows and strongly by who escalates.
+//!
+//! Between servers conflicts are found at commit.
+
+use std::collections::HashMap;
+
+use pgrx::prelude::*;
+use relation::{RowId, Space, Tid};
+
+use crate::settings;
+use crate::table::Table;
+use crate::transaction;
+
+/// How strong a row lock is, as heap maps it to lock modes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    KeyShare,
+    Share,
+    NoKeyExclusive,
+    Exclusive,
+}
+
+/// What to do when another transaction has the lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Policy {
+    Wait,
+    Skip,
+}
+
+/// What this transaction holds.
+#[derive(Default)]
+pub(crate) struct Held(HashMap<Space, Rows>);
+
+#[derive(Clone, Copy, Default)]
+struct Rows {
+    count: u32,
+    next_try: u32,
+    all: bool,
+}
+
+impl Held {
+    /// A savepoint was rolled back, and locks with it: begin counting again.
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl From<pg_sys::LockTupleMode::Type> for Mode {
+    fn from(mode: pg_sys::LockTupleMode::Type) -> Mode {
+        match mode {
+            pg_sys::LockTupleMode::LockTupleKeyShare => Mode::KeyShare,
+            pg_sys::LockTupleMode::LockTupleShare => Mode::Share,
+            pg_sys::LockTupleMode::LockTupleNoKeyExclusive => Mode::NoKeyExclusive,
+            _ => Mode::Exclusive,
+        }
+    }
+}
+
+impl Mode {
+    fn lock_mode(self) -> pg_sys::LOCKMODE {
+        let mode = match self {
+            Mode::KeyShare => pg_sys::AccessShareLock,
+            Mode::Share => pg_sys::RowShareLock,
+            Mode::NoKeyExclusive => pg_sys::ExclusiveLock,
+            Mode::Exclusive => pg_sys::AccessExclusiveLock,
+        };
+        mode as pg_sys::LOCKMODE
+    }
+}
+
+/// The gate's block number; no row has it.
+const GATE: Tid = Tid { block: u32::MAX, offset: 0 };
+/// After so many times the cap, escalating is worth waiting for.
+const PATIENCE: u32 = 4;
+
+/// Locks a row. False if another transaction has it and the policy is not to wait.
+pub(crate) fn row(table: &Table, row: RowId, mode: Mode, policy: Policy) -> bool {
+    let Some(mut rows) = transaction::with(|active| {
+        // Nobody else can see a space that this transaction made.
+        active.created(table.space).is_none().then(|| {
+            active.locks.0.get(&table.space).copied().unwrap_or_default()
+        })
+    }) else {
+        return true;
+    };
+    if !rows.all {
+        if rows.count == 0 && !acquire(table, GATE, pg_sys::RowExclusiveLock as i32, policy) {
+            return false;
+        }
+        if rows.count >= rows.next_try.max(settings::max_row_locks()) {
+            rows.escalate(table);
+        }
+    }
+    if !rows.all {
+        if !acquire(table, Tid::of_row(row), mode.lock_mode(), policy) {
+            // The gate is held now, so it must be counted.
+            rows.count = rows.count.max(1);
+            remember(table, rows);
+            return false;
+        }
+        rows.count += 1;
+    }
+    remember(table, rows);
+    true
+}
+
+fn remember(table: &Table, rows: Rows) {
+    transaction::with(|active| active.locks.0.insert(table.space, rows));
+}
+
+impl Rows {
+    /// Locks all rows of the table, if that is possible at once or has become urgent: waiting
+    /// right away would deadlock two transactions that change many rows each.
+    fn escalate(&mut self, table: &Table) {
+        let cap = settings::max_row_locks();
+        let urgent = self.count >= cap.saturating_mul(PATIENCE);
+        let policy = if urgent { Policy::Wait } else { Policy::Skip };
+        self.all = acquire(table, GATE, pg_sys::ShareRowExclusiveLock as i32, policy);
+        self.next_try = self.count.saturating_add(cap);
+    }
+}
+
+fn acquire(table: &Table, tid: Tid, mode: pg_sys::LOCKMODE, policy: Policy) -> bool {
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: transaction::database(),
+        locktag_field2: table.oid.to_u32(),
+        locktag_field3: tid.block,
+        locktag_field4: tid.offset,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_TUPLE as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    // SAFETY: the tag is complete; the lock is released with the resource owner.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode, false, policy == Policy::Skip) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}

@@ -1,0 +1,189 @@
+//! A backend's connection to the store.
+//!
+//! It is opened on first use, never in the postmaster, and stays for the life of the backend. A
+//! change of `fakegres.storage` or `fakegres.namespace` takes effect with the next transaction.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kv::{Environment, Error, Result, Store};
+use pgrx::pg_sys;
+use relation::lease::Lease;
+use relation::{Key, RowId, Space, namespace};
+
+use crate::error::OrRaise;
+use crate::settings;
+
+/// What PostgreSQL lends to the layers below.
+#[derive(Debug)]
+pub(crate) struct Backend;
+
+impl Environment for Backend {
+    fn interrupted(&self) -> bool {
+        // SAFETY: plain flags that signal handlers set; reading them has no precondition.
+        unsafe {
+            pg_sys::InterruptHoldoffCount == 0
+                && pg_sys::CritSectionCount == 0
+                && (pg_sys::QueryCancelPending != 0 || pg_sys::ProcDiePending != 0)
+        }
+    }
+
+    fn now(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        since_epoch.unwrap_or(Duration::ZERO).as_micros() as u64
+    }
+
+    fn random(&self) -> u64 {
+        let mut bits = 0u64;
+        // SAFETY: the buffer has the length that is passed.
+        let filled = unsafe { pg_sys::pg_strong_random((&raw mut bits).cast(), size_of::<u64>()) };
+        assert!(filled, "the operating system gives no random numbers");
+        bits
+    }
+}
+
+/// An open store.
+pub(crate) struct Session {
+    /// The store.
+    pub(crate) store: Rc<dyn Store>,
+    /// Time, randomness, interrupts.
+    pub(crate) env: Rc<dyn Environment>,
+    /// The random name of the namespace, by which tables know where they were made.
+    pub(crate) name: u64,
+    address: (String, String),
+    spaces: RefCell<Lease>,
+    rows: RefCell<HashMap<Space, Lease>>,
+}
+
+thread_local! {
+    static SESSION: RefCell<Option<Rc<Session>>> = const { RefCell::new(None) };
+}
+
+/// The session, opened if necessary; raises what keeps it from opening.
+pub(crate) fn get() -> Rc<Session> {
+    try_get().or_raise()
+}
+
+/// The session, opened if necessary.
+pub(crate) fn try_get() -> Result<Rc<Session>> {
+    if let Some(session) = SESSION.with_borrow(|session| session.clone()) {
+        return Ok(session);
+    }
+    let session = Rc::new(open()?);
+    SESSION.with_borrow_mut(|slot| *slot = Some(Rc::clone(&session)));
+    Ok(session)
+}
+
+/// What kind of store `fakegres.storage` names; the rest of the address may hold a password.
+pub(crate) fn kind_of_store() -> String {
+    settings::storage().split(':').next().unwrap_or_default().to_owned()
+}
+
+/// Forgets the session if the settings name another store now. For the end of a transaction.
+pub(crate) fn follow_settings() {
+    SESSION.with_borrow_mut(|slot| {
+        if slot.as_ref().is_some_and(|session| session.address != address()) {
+            *slot = None;
+        }
+    });
+}
+
+fn address() -> (String, String) {
+    (settings::storage(), settings::namespace())
+}
+
+fn open() -> Result<Session> {
+    let (url, namespace) = address();
+    let env: Rc<dyn Environment> = Rc::new(Backend);
+    check_namespace(&namespace)?;
+    let store = crate::writer::connect(&url, &namespace)?;
+    // SAFETY: reads the control file's copy in shared memory.
+    let server = unsafe { pg_sys::GetSystemIdentifier() };
+    let name = namespace::open(server, store.as_ref(), env.as_ref())?;
+    Ok(Session {
+        store,
+        env,
+        name,
+        address: (url, namespace),
+        spaces: RefCell::default(),
+        rows: RefCell::default(),
+    })
+}
+
+fn check_namespace(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || name.len() > 63 || !name.chars().all(allowed) {
+        return Err(Error::Misconfigured(
+            "fakegres.namespace must be 1 to 63 letters, digits, '_', '-' or '.'".into(),
+        ));
+    }
+    Ok(())
+}
+
+impl Session {
+    /// A space id that nobody has.
+    pub(crate) fn new_space(&self) -> Result<Space> {
+        let mut lease = self.spaces.borrow_mut();
+        loop {
+            // Zero is never handed out, so that it can mean "none" where an id is stored.
+            match lease.take() {
+                Some(0) => {}
+                Some(id) => return Ok(Space(id)),
+                None => lease.renew(Key::SpaceLease, 16..256, &*self.store, &*self.env)?,
+            }
+        }
+    }
+
+    /// A row id of a space that nobody has.
+    pub(crate) fn new_row(&self, space: Space) -> Result<RowId> {
+        let mut leases = self.rows.borrow_mut();
+        let lease = leases.entry(space).or_default();
+        loop {
+            match lease.take() {
+                Some(id) if id > RowId::LAST.0 => {
+                    return Err(Error::TooLarge {
+                        what: "table",
+                        size: id as usize,
+                        limit: RowId::LAST.0 as usize,
+                    });
+                }
+                Some(id) => return Ok(RowId(id)),
+                None => lease.renew(Key::RowLease(space), 256..65536, &*self.store, &*self.env)?,
+            }
+        }
+    }
+
+    /// Takes all row ids of a space that no other session knows of.
+    pub(crate) fn own_rows(&self, space: Space) {
+        self.rows.borrow_mut().insert(space, Lease::of(0..u64::MAX));
+    }
+
+    /// Where the row ids of a space would go on, and the end of the owned range: from now on its
+    /// ids are leased like any other's.
+    pub(crate) fn share_rows(&self, space: Space) -> u64 {
+        let mut leases = self.rows.borrow_mut();
+        let next = leases.get(&space).map_or(0, Lease::next);
+        // Ids up to the next block's edge stay ours, so that the first rows of sessions that come
+        // later begin a block of their own.
+        let end = next.next_multiple_of(relation::row::ROWS_PER_BLOCK);
+        leases.insert(space, Lease::of(next..end));
+        end
+    }
+
+    /// Forgets the row ids leased for a space that is gone.
+    pub(crate) fn forget_rows(&self, space: Space) {
+        self.rows.borrow_mut().remove(&space);
+    }
+
+    /// The first row id of a space that nobody leased.
+    pub(crate) fn row_high_water(&self, space: Space) -> Result<u64> {
+        relation::lease::high_water(&Key::RowLease(space), &*self.store, &*self.env)
+    }
+
+    /// Where row ids of an owned space go on.
+    pub(crate) fn next_own_row(&self, space: Space) -> u64 {
+        self.rows.borrow().get(&space).map_or(0, Lease::next)
+    }
+}

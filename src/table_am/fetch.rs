@@ -1,0 +1,200 @@
+//! Fetching single rows by TID.
+
+use kv::{Page, Version};
+use mvcc::Snapshot;
+use pgrx::prelude::*;
+use relation::{RowId, Tid, key};
+
+use crate::error::OrRaise;
+use crate::row::{self, LAYOUT};
+use crate::table::{self, Table};
+use crate::table_am::modify::Current;
+use crate::transaction::{self, Active};
+
+/// A row found by TID, in a page of its own.
+struct Row {
+    tid: Tid,
+    page: Page,
+    entry: usize,
+}
+
+impl Row {
+    /// Puts the row into a slot, which gets a copy.
+    unsafe fn store_into(mut self, table: &Table, slot: *mut pg_sys::TupleTableSlot) {
+        let bytes = mvcc::body_with_headroom(&mut self.page, self.entry, LAYOUT);
+        let mut tuple = row::tuple_in_place(bytes, self.tid, table.oid);
+        // SAFETY: the copy is made while the page lives; the slot is one of ours.
+        unsafe { pg_sys::ExecForceStoreHeapTuple(pg_sys::heap_copytuple(&mut tuple), slot, true) };
+    }
+}
+
+impl Current {
+    /// Puts the row as it is now into a slot.
+    ///
+    /// # Safety
+    /// `slot` must be one of the table's.
+    pub(super) unsafe fn store_into(
+        &mut self,
+        table: &Table,
+        slot: *mut pg_sys::TupleTableSlot,
+    ) {
+        let own = self.newest.own.map(|own| own.id);
+        let tid = transaction::with(|active| active.tid(self.row, own));
+        let page = std::mem::take(&mut self.page);
+        // SAFETY: the caller's promise.
+        unsafe { Row { tid, page, entry: 0 }.store_into(table, slot) };
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_fetch_row_version(
+    relation: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    snapshot: pg_sys::Snapshot,
+    slot: *mut pg_sys::TupleTableSlot,
+) -> bool {
+    // SAFETY: PostgreSQL passes an open relation, a live snapshot and valid pointers.
+    unsafe {
+        let table = table::of(relation);
+        let tid = row::tid(tid);
+        let found = if (*snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_ANY {
+            any_version(&table, tid)
+        } else {
+            visible_version(&table, tid, &transaction::resolve(snapshot))
+        };
+        let Some(row) = found else { return false };
+        row.store_into(&table, slot);
+        true
+    }
+}
+
+/// The version that a TID names, whether or not it is superseded: what triggers ask for.
+fn any_version(table: &Table, tid: Tid) -> Option<Row> {
+    // SAFETY: statements and triggers run under an active snapshot.
+    let active_snapshot = unsafe {
+        pg_sys::ActiveSnapshotSet().then(|| transaction::resolve(pg_sys::GetActiveSnapshot()))
+    };
+    transaction::with(|active| {
+        let (row, id) = active.target(tid)?;
+        let key = key::row_key(table.space, row);
+        if let Some(id) = id.or_else(|| active.store.inserted(&key)) {
+            return own_version(active, id, tid);
+        }
+        // The row before this transaction changed it: at the version that it saw when it did. A
+        // row that it did not change: as the statement sees it.
+        let version = match active.store.base(&key) {
+            Some(mvcc::Base::Seen(version)) => version,
+            _ => active_snapshot.map_or(Version::MAX, |at| at.version),
+        };
+        // Command zero sees no own writes.
+        committed_version(active, table, row, tid, &Snapshot { version, command: 0 })
+    })
+}
+
+/// The version of the row that a TID names which a snapshot sees.
+fn visible_version(table: &Table, tid: Tid, at: &Snapshot) -> Option<Row> {
+    transaction::with(|active| {
+        let (row, _) = active.target(tid)?;
+        committed_version(active, table, row, tid, at)
+    })
+}
+
+fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
+    let body = active.store.own(id)?.body?;
+    let mut page = active.store.page();
+    // Only the body is read: what stands before it has no meaning here.
+    page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
+    Some(Row { tid, page, entry: 0 })
+}
+
+fn committed_version(
+    active: &mut Active,
+    table: &Table,
+    row: RowId,
+    _asked: Tid,
+    at: &Snapshot,
+) -> Option<Row> {
+    let zero = table.zero(active);
+    let mut page = active.store.page();
+    let found = active.store.get(&key::row_key(table.space, row), at, zero, &mut page).or_raise()?;
+    if active.hides(table.space, found.version, row, at) && at.command != 0 {
+        return None;
+    }
+    let tid = active.tid(row, found.own);
+    Some(Row { tid, page, entry: found.entry })
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_tid_valid(
+    _scan: pg_sys::TableScanDesc,
+    tid: pg_sys::ItemPointer,
+) -> bool {
+    // SAFETY: PostgreSQL passes a valid pointer.
+    let tid = unsafe { row::tid(tid) };
+    transaction::with(|active| active.target(tid)).is_some()
+}
+
+/// The TID under which the row is visible to the scan's snapshot.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_get_latest_tid(
+    scan: pg_sys::TableScanDesc,
+    tid: pg_sys::ItemPointer,
+) {
+    // SAFETY: PostgreSQL passes a scan of ours and a valid pointer.
+    unsafe {
+        let table = table::of((*scan).rs_rd);
+        let at = transaction::resolve((*scan).rs_snapshot);
+        if let Some(row) = visible_version(&table, row::tid(tid), &at) {
+            *tid = row::item_pointer(row.tid);
+        }
+    }
+}
+
+/// Whether the version in a slot is what the snapshot sees of its row.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_satisfies_snapshot(
+    relation: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+) -> bool {
+    // SAFETY: PostgreSQL passes an open relation, a live snapshot and a slot with a row.
+    unsafe {
+        let table = table::of(relation);
+        let at = transaction::resolve(snapshot);
+        let tid = row::tid(&raw mut (*slot).tts_tid);
+        visible_version(&table, tid, &at).is_some_and(|row| row.tid == tid)
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn index_delete_tuples(
+    _relation: pg_sys::Relation,
+    _state: *mut pg_sys::TM_IndexDeleteOp,
+) -> pg_sys::TransactionId {
+    super::relation::no_index()
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn index_fetch_begin(
+    _relation: pg_sys::Relation,
+) -> *mut pg_sys::IndexFetchTableData {
+    super::relation::no_index()
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn index_fetch_reset(_data: *mut pg_sys::IndexFetchTableData) {}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn index_fetch_end(_data: *mut pg_sys::IndexFetchTableData) {}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn index_fetch_tuple(
+    _scan: *mut pg_sys::IndexFetchTableData,
+    _tid: pg_sys::ItemPointer,
+    _snapshot: pg_sys::Snapshot,
+    _slot: *mut pg_sys::TupleTableSlot,
+    _call_again: *mut bool,
+    _all_dead: *mut bool,
+) -> bool {
+    super::relation::no_index()
+}

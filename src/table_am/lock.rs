@@ -1,0 +1,93 @@
+//! Locking a row: SELECT FOR …, and the newest version for READ COMMITTED after a wait.
+
+use pgrx::prelude::*;
+
+use crate::error::raise;
+use crate::lock::{self, Mode, Policy};
+use crate::row;
+use crate::table::{self, Table};
+use crate::table_am::modify::{Current, Refusal, base_version, judge, own, read_newest};
+use crate::transaction;
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_lock(
+    relation: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    snapshot: pg_sys::Snapshot,
+    slot: *mut pg_sys::TupleTableSlot,
+    command: pg_sys::CommandId,
+    mode: pg_sys::LockTupleMode::Type,
+    policy: pg_sys::LockWaitPolicy::Type,
+    flags: u8,
+    failure: *mut pg_sys::TM_FailureData,
+) -> pg_sys::TM_Result::Type {
+    // SAFETY: PostgreSQL passes an open relation, a live snapshot and valid pointers.
+    unsafe {
+        let table = table::of(relation);
+        let tid = row::tid(tid);
+        (*failure).traversed = false;
+        let newest = flags & pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8 != 0;
+        let at = transaction::resolve(snapshot);
+        let found = lock(relation, &table, tid, command, Mode::from(mode), policy);
+        let mut current = match found {
+            Ok(current) => current,
+            Err(refusal) => return refusal.tell(tid, failure),
+        };
+        if current.newest.own.is_none() {
+            match judge(&table, &current, &at) {
+                Ok(()) => {}
+                Err(Refusal::Updated) if newest => (*failure).traversed = true,
+                Err(refusal) => return refusal.tell(tid, failure),
+            }
+            remember(&table, &current);
+        }
+        current.store_into(&table, slot);
+        pg_sys::TM_Result::TM_Ok
+    }
+}
+
+/// Locks a row and reads it as it is now.
+unsafe fn lock(
+    relation: pg_sys::Relation,
+    table: &Table,
+    tid: relation::Tid,
+    command: pg_sys::CommandId,
+    mode: Mode,
+    policy: pg_sys::LockWaitPolicy::Type,
+) -> Result<Current, Refusal> {
+    let Some((row, id)) = transaction::with(|active| active.target(tid)) else {
+        return Err(Refusal::Deleted);
+    };
+    if let Some(current) = own(table, row, id, command)? {
+        return Ok(current);
+    }
+    let wait = if policy == pg_sys::LockWaitPolicy::LockWaitBlock {
+        Policy::Wait
+    } else {
+        Policy::Skip
+    };
+    if lock::row(table, row, mode, wait) {
+        return Ok(read_newest(table, row));
+    }
+    if policy == pg_sys::LockWaitPolicy::LockWaitError {
+        // SAFETY: the caller's relation is open.
+        let name = unsafe { crate::pg::relation_name(relation) };
+        raise(
+            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+            format!("could not obtain lock on row in relation \"{name}\""),
+            "",
+        );
+    }
+    Err(Refusal::WouldBlock)
+}
+
+/// From now on this transaction may change the row although its snapshot is older, and the commit
+/// checks that nobody on another server changed it.
+fn remember(table: &Table, current: &Current) {
+    let version = base_version(current.newest.base());
+    transaction::with(|active| {
+        let key = relation::key::row_key(table.space, current.row);
+        active.store.lock(&key, version);
+        active.seen.insert((table.space, current.row), version);
+    });
+}

@@ -1,0 +1,241 @@
+//! Updating and deleting rows.
+//!
+//! The row's lock is taken first; then the row is read as it is now, and what the statement's
+//! snapshot saw is compared with it. A row that somebody changed in between is `TM_Updated` or
+//! `TM_Deleted`, and PostgreSQL decides by the isolation level: it locks the newest version (see
+//! `lock`) and tries again, or gives up.
+
+use kv::{Page, Version};
+use mvcc::{Base, Change, Newest, Snapshot, WriteId};
+use pgrx::prelude::*;
+use relation::{RowId, Tid, key};
+
+use crate::error::OrRaise;
+use crate::lock::Mode;
+use crate::row;
+use crate::table::{self, Table};
+use crate::table_am::insert::{count, with_encoded};
+use crate::transaction::{self, Active};
+use crate::{compat, lock};
+
+/// What a change of a row found.
+pub(super) struct Current {
+    pub(super) row: RowId,
+    pub(super) newest: Newest,
+    pub(super) page: Page,
+    pub(super) offset: usize,
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_delete(
+    relation: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    command: pg_sys::CommandId,
+    snapshot: pg_sys::Snapshot,
+    crosscheck: pg_sys::Snapshot,
+    wait: bool,
+    failure: *mut pg_sys::TM_FailureData,
+    _changing_partition: bool,
+) -> pg_sys::TM_Result::Type {
+    transaction::check_writable();
+    // SAFETY: PostgreSQL passes an open relation, live snapshots and valid pointers.
+    unsafe {
+        let table = table::of(relation);
+        let tid = row::tid(tid);
+        let found = examine(&table, tid, command, snapshot, crosscheck, wait, Mode::Exclusive);
+        let current = match found {
+            Ok(current) => current,
+            Err(refusal) => return refusal.tell(tid, failure),
+        };
+        let bytes = current.length();
+        transaction::with(|active| {
+            let key = key::row_key(table.space, current.row);
+            active.store.write(&key, Change::Delete, command, current.newest.base())?;
+            count(active, &table, -1, -(bytes as i64));
+            Ok(())
+        })
+        .or_raise();
+        compat::count_delete(relation);
+        pg_sys::TM_Result::TM_Ok
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn tuple_update(
+    relation: pg_sys::Relation,
+    old: pg_sys::ItemPointer,
+    slot: *mut pg_sys::TupleTableSlot,
+    command: pg_sys::CommandId,
+    snapshot: pg_sys::Snapshot,
+    crosscheck: pg_sys::Snapshot,
+    wait: bool,
+    failure: *mut pg_sys::TM_FailureData,
+    lock_mode: *mut pg_sys::LockTupleMode::Type,
+    update_indexes: *mut compat::UpdateIndexes,
+) -> pg_sys::TM_Result::Type {
+    transaction::check_writable();
+    // SAFETY: PostgreSQL passes an open relation, live snapshots and valid pointers.
+    unsafe {
+        let table = table::of(relation);
+        let tid = row::tid(old);
+        // Without unique indexes no column is a key, so foreign keys do not mind any update.
+        *lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
+        *update_indexes = compat::UPDATE_NO_INDEX;
+        let mode = Mode::NoKeyExclusive;
+        let current = match examine(&table, tid, command, snapshot, crosscheck, wait, mode) {
+            Ok(current) => current,
+            Err(refusal) => return refusal.tell(tid, failure),
+        };
+        let before = current.length();
+        let tid = with_encoded(slot, |active, encoded| {
+            let key = key::row_key(table.space, current.row);
+            let base = current.newest.base();
+            let id = active.store.write(&key, Change::Put(&[encoded]), command, base)?;
+            count(active, &table, 0, encoded.len() as i64 - before as i64);
+            Ok(active.tid(current.row, Some(id)))
+        });
+        (*slot).tts_tid = row::item_pointer(tid);
+        (*slot).tts_tableOid = (*relation).rd_id;
+        compat::count_update(relation);
+        pg_sys::TM_Result::TM_Ok
+    }
+}
+
+impl Current {
+    /// Bytes of the row as it is.
+    fn length(&self) -> usize {
+        self.page.value(0).len().saturating_sub(self.offset)
+    }
+}
+
+/// Why a row cannot be changed as the caller saw it.
+pub(super) enum Refusal {
+    /// This transaction changed it, by this command, after the caller looked.
+    SelfModified(pg_sys::CommandId),
+    /// Another transaction updated it.
+    Updated,
+    /// Another transaction deleted it.
+    Deleted,
+    /// Another transaction holds its lock, and the caller does not want to wait.
+    WouldBlock,
+}
+
+impl Refusal {
+    /// Tells PostgreSQL.
+    ///
+    /// # Safety
+    /// `failure` must be valid.
+    pub(super) unsafe fn tell(
+        self,
+        tid: Tid,
+        failure: *mut pg_sys::TM_FailureData,
+    ) -> pg_sys::TM_Result::Type {
+        // SAFETY: the caller's promise.
+        let failure = unsafe { &mut *failure };
+        failure.ctid = row::item_pointer(tid);
+        failure.xmax = pg_sys::InvalidTransactionId;
+        failure.cmax = pg_sys::CommandId::MAX;
+        failure.traversed = false;
+        match self {
+            Refusal::SelfModified(command) => {
+                failure.cmax = command;
+                pg_sys::TM_Result::TM_SelfModified
+            }
+            Refusal::Updated => pg_sys::TM_Result::TM_Updated,
+            Refusal::Deleted => pg_sys::TM_Result::TM_Deleted,
+            Refusal::WouldBlock => pg_sys::TM_Result::TM_WouldBlock,
+        }
+    }
+}
+
+/// Locks a row and reads it as it is now; refuses if that is not what the snapshot saw.
+unsafe fn examine(
+    table: &Table,
+    tid: Tid,
+    command: pg_sys::CommandId,
+    snapshot: pg_sys::Snapshot,
+    crosscheck: pg_sys::Snapshot,
+    wait: bool,
+    mode: Mode,
+) -> Result<Current, Refusal> {
+    let Some((row, id)) = transaction::with(|active| active.target(tid)) else {
+        return Err(Refusal::Deleted);
+    };
+    if let Some(current) = own(table, row, id, command)? {
+        return Ok(current);
+    }
+    let policy = if wait { lock::Policy::Wait } else { lock::Policy::Skip };
+    // SAFETY: the caller passes live snapshots.
+    let at = unsafe { transaction::resolve(snapshot) };
+    if !lock::row(table, row, mode, policy) {
+        return Err(Refusal::WouldBlock);
+    }
+    let current = read_newest(table, row);
+    judge(table, &current, &at)?;
+    if !crosscheck.is_null() {
+        // SAFETY: the caller passes live snapshots.
+        let at = unsafe { transaction::resolve(crosscheck) };
+        let version = current.newest.committed.map(|committed| committed.version);
+        if version.is_none_or(|version| version > at.version) {
+            return Err(Refusal::Updated);
+        }
+    }
+    Ok(current)
+}
+
+/// The row if this transaction wrote it: it needs no lock and no comparison.
+pub(super) fn own(
+    table: &Table,
+    row: RowId,
+    id: Option<WriteId>,
+    command: pg_sys::CommandId,
+) -> Result<Option<Current>, Refusal> {
+    let key = key::row_key(table.space, row);
+    let written = transaction::with(|active| active.store.live(&key).is_some());
+    if !written {
+        // A version of a savepoint that was rolled back since.
+        return if id.is_some() { Err(Refusal::Deleted) } else { Ok(None) };
+    }
+    let current = read_newest(table, row);
+    match current.newest.own {
+        Some(own) if own.command >= command => Err(Refusal::SelfModified(own.command)),
+        Some(own) if own.deleted => Err(Refusal::Deleted),
+        _ => Ok(Some(current)),
+    }
+}
+
+/// Reads a row as it is now.
+pub(super) fn read_newest(table: &Table, row: RowId) -> Current {
+    transaction::with(|active| {
+        let zero = table.zero(active);
+        let mut page = active.store.page();
+        let key = key::row_key(table.space, row);
+        let newest = active.store.newest(&key, zero, &mut page)?;
+        Ok(Current { row, newest, page, offset: mvcc::HEADER })
+    })
+    .or_raise()
+}
+
+/// Compares a committed row with what a snapshot saw, or what the transaction saw later when it
+/// had waited for the lock.
+pub(super) fn judge(table: &Table, current: &Current, at: &Snapshot) -> Result<(), Refusal> {
+    let Some(committed) = current.newest.committed else { return Err(Refusal::Deleted) };
+    let seen = transaction::with(|active| seen(active, table, current.row)).max(at.version);
+    match (committed.version <= seen, committed.deleted) {
+        (true, false) => Ok(()),
+        (_, true) => Err(Refusal::Deleted),
+        (false, false) => Err(Refusal::Updated),
+    }
+}
+
+fn seen(active: &Active, table: &Table, row: RowId) -> Version {
+    active.seen.get(&(table.space, row)).copied().unwrap_or(Version::ZERO)
+}
+
+/// What to write over a row with, for callers outside this module.
+pub(super) fn base_version(base: Base) -> Version {
+    match base {
+        Base::Seen(version) => version,
+        Base::New | Base::Absent => Version::ZERO,
+    }
+}

@@ -1,0 +1,108 @@
+//! How large a table is.
+//!
+//! PostgreSQL asks in two ways. *Blocks* (`relation_size`) are what ANALYZE and TABLESAMPLE choose
+//! from: 256 row ids each, whatever the rows' length. *Pages* (`relation_estimate_size`) are what
+//! the planner pays for: the bytes of the rows, divided by PostgreSQL's page size. The bytes are
+//! also what `pg_relation_size` and its like show, see `ddl::sizes`.
+
+use pgrx::prelude::*;
+use relation::Space;
+use relation::row::ROWS_PER_BLOCK;
+
+use crate::error::{OrRaise, unsupported};
+use crate::table;
+use crate::transaction;
+
+/// The largest block number; the next one means none.
+const MAX_BLOCK: pg_sys::BlockNumber = pg_sys::InvalidBlockNumber - 1;
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn relation_size(
+    relation: pg_sys::Relation,
+    fork: pg_sys::ForkNumber::Type,
+) -> u64 {
+    if fork != pg_sys::ForkNumber::MAIN_FORKNUM && fork != pg_sys::ForkNumber::InvalidForkNumber {
+        return 0;
+    }
+    // SAFETY: PostgreSQL passes an open relation.
+    u64::from(unsafe { blocks(relation) }) * u64::from(pg_sys::BLCKSZ)
+}
+
+/// Blocks of a table: up to the last row id that anybody leased.
+///
+/// # Safety
+/// `relation` must be an open fakegres table.
+pub(super) unsafe fn blocks(relation: pg_sys::Relation) -> pg_sys::BlockNumber {
+    // SAFETY: the caller's promise.
+    let table = unsafe { table::of(relation) };
+    let rows = transaction::with(|active| {
+        if active.created(table.space).is_some() {
+            return Ok(active.session.next_own_row(table.space));
+        }
+        active.session.row_high_water(table.space)
+    });
+    u32::try_from(rows.or_raise().div_ceil(ROWS_PER_BLOCK)).unwrap_or(MAX_BLOCK)
+}
+
+/// Live rows of a space and their bytes, with what this transaction changed.
+pub(crate) fn statistics(space: Space) -> (u64, u64) {
+    transaction::with(|active| {
+        let session = &active.session;
+        let (rows, bytes) = relation::space::statistics(space, &*session.store, &*session.env)?;
+        let own = |key: relation::Key<'_>| active.store.counter_delta(&key.encode());
+        Ok((
+            rows.saturating_add_signed(own(relation::Key::Rows(space))),
+            bytes.saturating_add_signed(own(relation::Key::Bytes(space))),
+        ))
+    })
+    .or_raise()
+}
+
+/// Pages that rows of so many bytes would fill.
+pub(crate) fn pages(bytes: u64) -> pg_sys::BlockNumber {
+    u32::try_from(bytes.div_ceil(u64::from(pg_sys::BLCKSZ))).unwrap_or(MAX_BLOCK)
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn relation_estimate_size(
+    relation: pg_sys::Relation,
+    _widths: *mut i32,
+    page_count: *mut pg_sys::BlockNumber,
+    tuples: *mut f64,
+    all_visible: *mut f64,
+) {
+    // SAFETY: PostgreSQL passes an open relation and valid pointers.
+    unsafe {
+        let (rows, bytes) = statistics(table::of(relation).space);
+        *page_count = pages(bytes).max(1);
+        *tuples = rows as f64;
+        *all_visible = 1.0;
+    }
+}
+
+/// Values of any length are stored in the row.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn relation_needs_toast_table(
+    _relation: pg_sys::Relation,
+) -> bool {
+    false
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn relation_toast_am(
+    _relation: pg_sys::Relation,
+) -> pg_sys::Oid {
+    unsupported("fakegres tables have no TOAST table", "")
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn relation_fetch_toast_slice(
+    _toast: pg_sys::Relation,
+    _value: pg_sys::Oid,
+    _size: i32,
+    _offset: i32,
+    _length: i32,
+    _result: *mut pg_sys::varlena,
+) {
+    unsupported("a fakegres table cannot be a TOAST table", "")
+}

@@ -1,0 +1,473 @@
+//! The transaction of a backend: PostgreSQL's transaction tied to one of the store.
+//!
+//! It begins with the first access to a fakegres table. Everything that can fail happens in
+//! `XACT_EVENT_PRE_COMMIT`; the callbacks after PostgreSQL's own commit or abort only release.
+//!
+//! # Snapshots
+//!
+//! PostgreSQL's snapshot gets a version of the store with its first use (or when a query starts,
+//! see `ddl::hooks`). The tie is a number in `speculativeToken`, a field that means nothing in an
+//! MVCC snapshot and is copied with it; the numbers are never used twice in a backend, so that a
+//! stale one is only unknown. REPEATABLE READ keeps one PostgreSQL snapshot, and so one version.
+//!
+//! # Levels
+//!
+//! Everything that a savepoint's rollback must undo carries the nesting level of the
+//! subtransaction that did it. Releasing a savepoint hands it to the level below.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use kv::{Batch, CommitId, Durability, Result, Version};
+use mvcc::{Options, Snapshot, Transaction, WriteId};
+use pgrx::prelude::*;
+use relation::row::Target;
+use relation::{Key, RowId, Space, Tid, key, lease, space};
+
+use crate::error::{OrRaise, raise, unsupported};
+use crate::row::LAYOUT;
+use crate::session::{self, Session};
+use crate::table_am::scan::Scans;
+use crate::{ddl, settings};
+
+/// The state of the running transaction.
+pub(crate) struct Active {
+    /// Its connection.
+    pub(crate) session: Rc<Session>,
+    /// Its reads and writes.
+    pub(crate) store: Transaction,
+    /// What `xmin` shows for rows that it writes: random, so that it changes with every commit.
+    pub(crate) token: u32,
+    versions: HashMap<u32, Version>,
+    created: Vec<Created>,
+    dropped: Vec<Dropped>,
+    /// Versions of rows that this transaction saw after it waited for their lock: newer than its
+    /// snapshot, and all the same what it may change.
+    pub(crate) seen: HashMap<(Space, RowId), Version>,
+    pub(crate) locks: crate::lock::Held,
+    touched: HashSet<pg_sys::Oid>,
+}
+
+/// A space made by this transaction.
+pub(crate) struct Created {
+    pub(crate) space: Space,
+    record: space::Record,
+    level: i32,
+    /// Which command wrote the rows from a row id on: rows written straight through have no
+    /// command of their own.
+    commands: Vec<(RowId, pg_sys::CommandId)>,
+}
+
+struct Dropped {
+    space: Space,
+    level: i32,
+}
+
+thread_local! {
+    static ACTIVE: RefCell<Option<Active>> = const { RefCell::new(None) };
+    static SCANS: RefCell<Scans> = RefCell::new(Scans::default());
+    static NEXT_SNAPSHOT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) };
+    /// Spaces to clear when PostgreSQL has committed or aborted.
+    static DOOMED: RefCell<Vec<Space>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs with the transaction, begun if necessary.
+pub(crate) fn with<R>(run: impl FnOnce(&mut Active) -> R) -> R {
+    if ACTIVE.with_borrow(Option::is_none) {
+        begin();
+    }
+    ACTIVE.with_borrow_mut(|active| run(active.as_mut().expect("the transaction was begun")))
+}
+
+/// Runs with the transaction if there is one.
+pub(crate) fn with_begun<R>(run: impl FnOnce(&mut Active) -> R) -> Option<R> {
+    ACTIVE.with_borrow_mut(|active| active.as_mut().map(run))
+}
+
+/// Runs with the scans of this backend.
+pub(crate) fn with_scans<R>(run: impl FnOnce(&mut Scans) -> R) -> R {
+    SCANS.with_borrow_mut(run)
+}
+
+/// Oid of the database that this backend serves.
+pub(crate) fn database() -> u32 {
+    // SAFETY: set once when the backend starts.
+    unsafe { pg_sys::MyDatabaseId }.to_u32()
+}
+
+/// How deep savepoints are nested; 1 outside of any.
+pub(crate) fn level() -> i32 {
+    // SAFETY: reads PostgreSQL's transaction state.
+    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+}
+
+fn begin() {
+    if ddl::imported_snapshot() {
+        unsupported(
+            "fakegres tables cannot be read with an imported snapshot",
+            "pg_dump without --jobs, or each session with a snapshot of its own, works.",
+        );
+    }
+    let session = session::get();
+    // SAFETY: reads a variable of the running transaction.
+    let serializable = unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_SERIALIZABLE as i32;
+    let options = Options {
+        serializable,
+        max_buffered: settings::max_transaction_memory(),
+        retention: settings::history_retention(),
+        layout: LAYOUT,
+    };
+    let mut store = Transaction::new(Rc::clone(&session.store), Rc::clone(&session.env), options);
+    store.set_durability(durability());
+    for _ in 1..level() {
+        store.begin_sub();
+    }
+    let token = (session.env.random() as u32).max(pg_sys::FirstNormalTransactionId.into_inner());
+    let active = Active {
+        session,
+        store,
+        token,
+        versions: HashMap::new(),
+        created: Vec::new(),
+        dropped: Vec::new(),
+        seen: HashMap::new(),
+        locks: crate::lock::Held::default(),
+        touched: HashSet::new(),
+    };
+    ACTIVE.with_borrow_mut(|slot| *slot = Some(active));
+}
+
+fn durability() -> Durability {
+    // SAFETY: reads a setting.
+    let wanted = unsafe { pg_sys::synchronous_commit };
+    if wanted == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32 {
+        Durability::Relaxed
+    } else {
+        Durability::Durable
+    }
+}
+
+/// What a PostgreSQL snapshot sees.
+///
+/// # Safety
+/// `snapshot` must be a live snapshot.
+pub(crate) unsafe fn resolve(snapshot: pg_sys::Snapshot) -> Snapshot {
+    // SAFETY: the caller's promise.
+    let pg = unsafe { &mut *snapshot };
+    if pg.snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC {
+        return Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+    }
+    if let Some(version) = with(|active| active.versions.get(&pg.speculativeToken).copied()) {
+        return Snapshot { version, command: pg.curcid };
+    }
+    let version = new_version();
+    // A snapshot that is not a copy is PostgreSQL's own variable, about to be overwritten.
+    if pg.copied {
+        pg.speculativeToken = NEXT_SNAPSHOT.replace(NEXT_SNAPSHOT.get().wrapping_add(1).max(1));
+        with(|active| active.versions.insert(pg.speculativeToken, version));
+    }
+    Snapshot { version, command: pg.curcid }
+}
+
+fn new_version() -> Version {
+    // SAFETY: reads a variable of the backend.
+    if unsafe { pg_sys::ParallelWorkerNumber } >= 0
+        && let Some(version) = settings::worker_snapshot()
+    {
+        return Version(version);
+    }
+    match settings::as_of() {
+        None => with(|active| active.store.read_version()).or_raise(),
+        Some(moment) => version_as_of(&moment),
+    }
+}
+
+fn version_as_of(moment: &str) -> Version {
+    let micros = crate::pg::parse_timestamp(moment);
+    with(|active| {
+        let now = active.session.env.now();
+        let reach = settings::history_retention();
+        if micros > now {
+            return Err("fakegres.as_of is in the future");
+        }
+        if micros < now.saturating_sub(reach) {
+            return Err("fakegres.as_of is older than the history that is kept");
+        }
+        Ok(active.session.store.version_at(micros, &*active.session.env).or_raise())
+    })
+    .unwrap_or_else(|message| {
+        raise(
+            PgSqlErrorCode::ERRCODE_SNAPSHOT_TOO_OLD,
+            message,
+            "History reaches back as far as fakegres.history_retention says.",
+        )
+    })
+}
+
+/// Raises an error if this transaction must not write.
+pub(crate) fn check_writable() {
+    if settings::as_of().is_some() {
+        raise(
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            "cannot change fakegres tables while fakegres.as_of is set",
+            "RESET fakegres.as_of first.",
+        );
+    }
+}
+
+/// Whether parallel workers would miss something that this transaction did.
+pub(crate) fn has_private_state() -> bool {
+    with_begun(|active| active.store.has_writes() || !active.created.is_empty()).unwrap_or(false)
+}
+
+impl Active {
+    /// Makes a space for a table or index, to be published when the transaction commits.
+    pub(crate) fn create_space(&mut self, record: space::Record) -> Result<Space> {
+        let session = &self.session;
+        let space = session.new_space()?;
+        // Before the store knows of it, so that no sweep takes it for an orphan.
+        ddl::sweep::lock(space, false);
+        space::create(database(), space, &record, &*session.store, &*session.env)?;
+        session.own_rows(space);
+        self.created.push(Created { space, record, level: level(), commands: Vec::new() });
+        Ok(space)
+    }
+
+    /// Has a space cleared when the transaction commits.
+    pub(crate) fn drop_space(&mut self, space: Space) {
+        self.dropped.push(Dropped { space, level: level() });
+    }
+
+    /// The space, if this transaction made it.
+    pub(crate) fn created(&self, space: Space) -> Option<&Created> {
+        self.created.iter().find(|created| created.space == space)
+    }
+
+    /// Whether rows of a space may go straight to the store: nobody else sees it, and whatever
+    /// rolls back the row rolls back the space.
+    pub(crate) fn writes_through(&self, space: Space) -> bool {
+        self.created(space).is_some_and(|created| created.level == level())
+    }
+
+    /// Notes that a row written straight through belongs to a command.
+    pub(crate) fn wrote_through(&mut self, space: Space, row: RowId, command: pg_sys::CommandId) {
+        let created = self.created.iter_mut().find(|created| created.space == space);
+        let commands = &mut created.expect("only created spaces are written through").commands;
+        if commands.last().is_none_or(|last| last.1 != command) {
+            commands.push((row, command));
+        }
+    }
+
+    /// Whether a row written straight through is of a command that a snapshot does not see.
+    pub(crate) fn hides(
+        &self,
+        space: Space,
+        version: Option<Version>,
+        row: RowId,
+        at: &Snapshot,
+    ) -> bool {
+        version == Some(Version::ZERO)
+            && self.created(space).is_some_and(|created| created.command_of(row) >= at.command)
+    }
+
+    /// The TID that PostgreSQL knows a row by: the row's own, or that of the version if this
+    /// transaction made it by an update, because triggers ask for old and new versions by TID.
+    pub(crate) fn tid(&self, row: RowId, own: Option<WriteId>) -> Tid {
+        match own {
+            Some(id) if !self.store.is_insert(id) => version_tid(id),
+            _ => Tid::of_row(row),
+        }
+    }
+
+    /// The row that a TID names, and the version if it names one of this transaction's.
+    pub(crate) fn target(&self, tid: Tid) -> Option<(RowId, Option<WriteId>)> {
+        match tid.target() {
+            Target::Row(row) => Some((row, None)),
+            Target::Version(number) => {
+                let id = WriteId(number);
+                let row = key::row_of_key(self.store.own(id)?.key)?;
+                Some((row, Some(id)))
+            }
+            Target::Nothing => None,
+        }
+    }
+
+    /// Notes that the definition of a table may have changed.
+    pub(crate) fn touch(&mut self, table: pg_sys::Oid) {
+        self.touched.insert(table);
+    }
+
+    /// Publishes the spaces that this transaction made.
+    fn publish(&mut self) {
+        for created in &self.created {
+            let (key, body) = space::publication(database(), created.space, &created.record);
+            self.store.publish(&key, &body);
+            let next = self.session.share_rows(created.space);
+            let lease = Key::RowLease(created.space).encode();
+            self.store.publish(&lease, &lease::high_water_body(next));
+        }
+    }
+
+    fn release_level(&mut self, level: i32) {
+        for created in self.created.iter_mut().filter(|created| created.level >= level) {
+            created.level = level - 1;
+        }
+        for dropped in self.dropped.iter_mut().filter(|dropped| dropped.level >= level) {
+            dropped.level = level - 1;
+        }
+        self.store.release_sub();
+    }
+
+    fn abort_level(&mut self, level: i32) {
+        let (gone, kept) = std::mem::take(&mut self.created)
+            .into_iter()
+            .partition::<Vec<_>, _>(|created| created.level >= level);
+        self.created = kept;
+        DOOMED.with_borrow_mut(|doomed| doomed.extend(gone.iter().map(|created| created.space)));
+        self.dropped.retain(|dropped| dropped.level < level);
+        self.locks.forget();
+        self.store.rollback_sub();
+    }
+}
+
+impl Created {
+    /// The command that wrote a row of version zero.
+    pub(crate) fn command_of(&self, row: RowId) -> pg_sys::CommandId {
+        let after = self.commands.partition_point(|(first, _)| *first <= row);
+        self.commands[..after].last().map_or(0, |last| last.1)
+    }
+}
+
+fn version_tid(id: WriteId) -> Tid {
+    Tid::of_version(id.0).unwrap_or_else(|| {
+        raise(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "the transaction changed too many rows",
+            "Split the change into smaller transactions.",
+        )
+    })
+}
+
+/// Hangs the callbacks in.
+pub(crate) fn register() {
+    // SAFETY: the callbacks stay loaded as long as the backend lives.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(transaction_event), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(subtransaction_event), std::ptr::null_mut());
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn transaction_event(
+    event: pg_sys::XactEvent::Type,
+    _arg: *mut core::ffi::c_void,
+) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT => pre_commit(),
+        XACT_EVENT_PRE_PREPARE => pre_prepare(),
+        XACT_EVENT_COMMIT => end(true),
+        XACT_EVENT_ABORT => end(false),
+        XACT_EVENT_PARALLEL_COMMIT | XACT_EVENT_PARALLEL_ABORT => end(false),
+        XACT_EVENT_PREPARE => end(false),
+        _ => {}
+    }
+}
+
+fn pre_commit() {
+    let touched = with_begun(|active| std::mem::take(&mut active.touched)).unwrap_or_default();
+    ddl::definition::write(touched);
+    let Some(mut active) = ACTIVE.take() else { return };
+    if !active.store.has_writes() && active.created.is_empty() {
+        // Spaces to drop, and locks, remain for the end of the transaction.
+        ACTIVE.set(Some(active));
+        return;
+    }
+    crate::compat::check_for_serialization_failure();
+    let doomed: Vec<Space> = active.created.iter().map(|created| created.space).collect();
+    // If anything fails from here on, PostgreSQL aborts and these spaces go.
+    DOOMED.with_borrow_mut(|list| list.extend(&doomed));
+    active.publish();
+    let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
+    store.commit().or_raise();
+    ACTIVE.set(Some(active));
+}
+
+/// A transaction that did nothing, for what PostgreSQL still reads between our commit and its own.
+fn empty_transaction(session: &Session) -> Transaction {
+    let options = Options {
+        serializable: false,
+        max_buffered: settings::max_transaction_memory(),
+        retention: settings::history_retention(),
+        layout: LAYOUT,
+    };
+    Transaction::new(Rc::clone(&session.store), Rc::clone(&session.env), options)
+}
+
+fn pre_prepare() {
+    let writes = with_begun(|active| {
+        active.store.has_writes() || !active.created.is_empty() || !active.dropped.is_empty()
+    });
+    if writes == Some(true) {
+        unsupported(
+            "PREPARE TRANSACTION is not supported for a transaction that changed fakegres tables",
+            "Use COMMIT.",
+        );
+    }
+}
+
+/// Releases everything. Must not fail: PostgreSQL has committed or aborted.
+fn end(committed: bool) {
+    with_scans(Scans::clear);
+    let active = ACTIVE.take();
+    let mut doomed = DOOMED.take();
+    if let Some(active) = active {
+        if committed {
+            doomed.retain(|space| active.created(*space).is_none());
+            doomed.extend(active.dropped.iter().map(|dropped| dropped.space));
+        } else {
+            doomed.extend(active.created.iter().map(|created| created.space));
+        }
+    }
+    if !doomed.is_empty() {
+        clear(&doomed);
+    }
+    ddl::forget_imported_snapshot();
+    session::follow_settings();
+}
+
+/// Clears spaces that nobody can reach any more. What fails here is left to the sweep: the space's
+/// record stays, and no table claims it.
+fn clear(spaces: &[Space]) {
+    let session = session::get();
+    let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Deferred);
+    for space in spaces {
+        space::clear(&mut batch, database(), *space);
+        session.forget_rows(*space);
+    }
+    let _left_to_the_sweep = session.store.commit(&batch, &*session.env);
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn subtransaction_event(
+    event: pg_sys::SubXactEvent::Type,
+    _subtransaction: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _arg: *mut core::ffi::c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    let level = level();
+    match event {
+        SUBXACT_EVENT_START_SUB => drop(with_begun(|active| active.store.begin_sub())),
+        SUBXACT_EVENT_COMMIT_SUB => {
+            with_scans(|scans| scans.release_level(level));
+            with_begun(|active| active.release_level(level));
+        }
+        SUBXACT_EVENT_ABORT_SUB => {
+            with_scans(|scans| scans.abort_level(level));
+            with_begun(|active| active.abort_level(level));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,143 @@
+//! The embedded store's writer process, and how backends find their store.
+//!
+//! The writer is a background worker that PostgreSQL starts with the server and restarts if it ends;
+//! it exists only if the library is preloaded. It serves the directory that `fakegres.storage` named
+//! when the server started.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kv::{Environment, Error, Result, Store};
+use kv_lmdb::{Lmdb, LmdbOptions, Writer, WriterOptions};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::prelude::*;
+
+use crate::error::raise;
+use crate::session::Backend;
+use crate::settings;
+
+/// The directory inside the data directory, which is every server process's working directory.
+const DIRECTORY: &str = "fakegres";
+
+/// Raises an error if the library was not preloaded: without that there is no writer process.
+pub(crate) fn require_preloaded() {
+    if !PRELOADED.get() {
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "fakegres_am must be loaded when the server starts",
+            "Add fakegres_am to shared_preload_libraries and restart the server.",
+        );
+    }
+}
+
+thread_local! {
+    /// Set in the postmaster and inherited by every process that it forks.
+    static PRELOADED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Asks PostgreSQL to run the writer, if this is the postmaster.
+pub(crate) fn register() {
+    // SAFETY: reads a variable of the postmaster.
+    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        return;
+    }
+    PRELOADED.set(true);
+    BackgroundWorkerBuilder::new("fakegres writer")
+        .set_type("fakegres writer")
+        .set_library("fakegres_am")
+        .set_function("fakegres_writer_main")
+        .enable_shmem_access(None)
+        .set_start_time(BgWorkerStartTime::PostmasterStart)
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .load();
+}
+
+/// Opens the store that a URL names.
+pub(crate) fn connect(url: &str, namespace: &str) -> Result<Rc<dyn Store>> {
+    require_preloaded();
+    let dir = directory(url)?;
+    let options = LmdbOptions {
+        connect_timeout: settings::connect_timeout().as_millis() as u32,
+        ..Default::default()
+    };
+    Ok(Rc::new(Lmdb::connect(&dir, &identity(), namespace, options)?))
+}
+
+fn directory(url: &str) -> Result<PathBuf> {
+    let scheme = url.split(':').next().unwrap_or_default();
+    match url {
+        "embedded" => return Ok(PathBuf::from(DIRECTORY)),
+        _ if url.starts_with("embedded:///") => {
+            return Ok(PathBuf::from(&url["embedded://".len()..]));
+        }
+        _ => {}
+    }
+    // The rest of an address may hold a password.
+    Err(Error::Misconfigured(match scheme {
+        "redis" | "rediss" | "redis+unix" | "fdb" => {
+            format!("fakegres.storage: stores of kind \"{scheme}\" are not in this version")
+        }
+        _ => "fakegres.storage names no kind of store that fakegres knows".into(),
+    }))
+}
+
+/// Which server this is: its cluster and where its data directory is.
+fn identity() -> Vec<u8> {
+    // SAFETY: reads the control file's copy in shared memory and a constant string.
+    let (system, data) = unsafe {
+        (pg_sys::GetSystemIdentifier(), crate::pg::string(pg_sys::DataDir).unwrap_or_default())
+    };
+    format!("{system} {data}").into_bytes()
+}
+
+/// Time and the wish to stop, for the writer process.
+struct Worker;
+
+impl Environment for Worker {
+    fn interrupted(&self) -> bool {
+        // SAFETY: a variable that is set once.
+        let postmaster = unsafe { pg_sys::PostmasterPid };
+        BackgroundWorker::sigterm_received()
+            || std::os::unix::process::parent_id() != postmaster as u32
+    }
+
+    fn now(&self) -> u64 {
+        Backend.now()
+    }
+
+    fn random(&self) -> u64 {
+        Backend.random()
+    }
+}
+
+/// The writer process.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn fakegres_writer_main(_arg: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGHUP);
+    let dir = match directory(&settings::storage()) {
+        Ok(dir) => dir,
+        Err(error) => return complain(&error),
+    };
+    // SAFETY: reads a variable that the postmaster set before it forked.
+    let backends = unsafe { pg_sys::MaxBackends }.max(0) as u32;
+    let options = WriterOptions {
+        identity: identity(),
+        max_readers: backends + 128,
+        ..Default::default()
+    };
+    let served = Writer::open(&dir, options).and_then(|mut writer| writer.run(&Worker));
+    if let Err(error) = served {
+        complain(&error);
+    }
+}
+
+/// Says in the server's log why there is no writer. PostgreSQL starts another one a second later.
+fn complain(error: &Error) {
+    ereport!(
+        PgLogLevel::WARNING,
+        PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
+        format!("fakegres cannot serve its embedded store: {error}")
+    );
+}
