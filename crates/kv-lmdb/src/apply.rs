@@ -12,6 +12,7 @@ use kv::{Batch, Error, Op, Outcome, Result, STAMP, Version};
 
 use crate::failure::Failure;
 use crate::files::Files;
+use crate::gap::Aside;
 use crate::limits::LIMITS;
 use crate::namespace::Namespace;
 
@@ -43,7 +44,15 @@ impl Applier<'_, '_> {
             return Ok(Err(refusal));
         }
         let version = self.namespace.next_version(now);
+        let aside = Aside::step(batch, self.namespace.data, self.txn);
+        let aside = aside.map_err(|e| self.files.failure(e))?;
         self.apply(batch, version)?;
+        if !aside.is_empty() {
+            // What comes back may be greater than what was appended.
+            self.namespace.last_key = None;
+        }
+        let back = aside.back(self.namespace.data, self.txn);
+        back.map_err(|e| self.files.failure(e))?;
         self.namespace.note_commit(batch.id, version);
         Ok(Ok(version))
     }

@@ -29,6 +29,7 @@ mod apply;
 mod connection;
 mod failure;
 mod files;
+mod gap;
 mod group;
 mod limits;
 mod link;
