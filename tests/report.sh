@@ -13,12 +13,14 @@ skipped() { report skipped "$1: $2"; printf 'SKIPPED: %s: %s\n' "$1" "$2"; }
 
 count() { grep -c "^$1"$'\t' "$RESULTS" || true; }
 
-# run_test NAME COMMAND...: passes if the command does. What the command prints is shown if it fails.
+# run_test NAME COMMAND...: passes if the command does. What it prints is shown if it fails; if it
+# passes, the last line with SHOW=last.
 run_test() {
   local name=$1 output
   shift
   if output=$("$@" 2>&1); then
     passed "$name"
+    [ "${SHOW:-}" != last ] || printf '         %s\n' "$(tail -n 1 <<< "$output")"
   else
     failed "$name"
     printf '%s\n' "$output" | tail -n "${TAIL:-80}" | sed 's/^/    /'
