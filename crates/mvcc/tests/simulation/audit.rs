@@ -153,7 +153,11 @@ impl History {
     }
 
     fn push(&mut self, key: &[u8], version: Version, value: Option<Vec<u8>>) {
-        self.keys.entry(key.to_vec()).or_default().push((version, value));
+        let versions = self.keys.entry(key.to_vec()).or_default();
+        // Deleting what is not there (inserted and deleted again) may leave a tombstone or nothing.
+        if value.is_some() || versions.last().is_some_and(|(_, last)| last.is_some()) {
+            versions.push((version, value));
+        }
     }
 
     /// First committer wins: what a writer replaced is what it had seen. A row of its own new space
@@ -164,7 +168,7 @@ impl History {
             None => base != Version::ZERO,
             Some((made, _)) if *made == version => base != Version::ZERO,
             Some((made, Some(_))) => *made != base,
-            Some((made, None)) => *made != base && base != Version::ZERO,
+            Some((made, None)) => base < *made && base != Version::ZERO,
         };
         assert!(!lost, "{}: {base:?} was seen and {replaced:?} replaced", key.escape_ascii());
     }
