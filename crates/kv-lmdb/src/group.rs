@@ -23,7 +23,7 @@ use crate::wire::Reply;
 /// Bytes of batches after which a group is committed although nobody waits.
 const MAX_BYTES: usize = 16 << 20;
 /// Requests after which a group is committed.
-const MAX_ENTRIES: usize = 4096;
+const MAX_ENTRIES: usize = 1024;
 /// Microseconds after which a group is committed although nobody waits.
 const MAX_AGE: u64 = 100_000;
 

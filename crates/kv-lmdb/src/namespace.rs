@@ -39,8 +39,9 @@ pub(crate) struct Namespace {
     pending: Vec<(CommitId, Version)>,
     pending_fences: Vec<CommitId>,
     remembered: HashMap<CommitId, Version>,
+    /// What is remembered, oldest first, with the newest version of its group.
     order: VecDeque<(CommitId, Version)>,
-    /// Every commit after this version is remembered.
+    /// Every commit of the groups after the one with this newest version is remembered.
     remembered_after: Version,
     fences: HashSet<CommitId>,
     pruned_at: u64,
@@ -137,14 +138,15 @@ impl Namespace {
     pub(crate) fn committed(&mut self) {
         self.committed = self.stamp;
         self.pending_fences.clear();
+        let group = self.stamp.version;
         for (id, version) in self.pending.drain(..) {
             self.remembered.insert(id, version);
-            self.order.push_back((id, version));
+            self.order.push_back((id, group));
         }
         while self.order.len() > REMEMBERED {
-            let Some((id, version)) = self.order.pop_front() else { break };
+            let Some((id, group)) = self.order.pop_front() else { break };
             self.remembered.remove(&id);
-            self.remembered_after = version;
+            self.remembered_after = group;
         }
     }
 
@@ -231,4 +233,87 @@ fn write_format(files: &Files, meta: Database) -> Result<()> {
     let mut txn = files.write().map_err(Failure::into_error)?;
     meta.put(&mut txn, record::FORMAT_KEY, &record::FORMAT).map_err(from_heed)?;
     txn.commit().map_err(from_heed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Shape;
+
+    const START: u64 = 1_000_000_000_000;
+
+    fn id(number: u64) -> CommitId {
+        CommitId((u128::from(number) << 64).to_be_bytes())
+    }
+
+    fn files() -> (tempfile::TempDir, std::sync::Arc<Files>) {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = Shape { map_size: Some(1 << 30), max_readers: 10, max_namespaces: 1 };
+        let files = Files::open(dir.path(), shape).unwrap();
+        (dir, files)
+    }
+
+    /// Commits one group of these ids.
+    fn commit(namespace: &mut Namespace, files: &Files, ids: std::ops::Range<u64>, now: u64) {
+        let mut txn = files.write().unwrap();
+        ids.for_each(|number| namespace.note_commit(id(number), namespace.next_version(now)));
+        namespace.save(&mut txn, now).unwrap();
+        txn.commit().unwrap();
+        namespace.committed();
+    }
+
+    fn outcome(namespace: &mut Namespace, files: &Files, number: u64, now: u64) -> Outcome {
+        let mut txn = files.write().unwrap();
+        let outcome = namespace.outcome(id(number), &mut txn, now).unwrap();
+        txn.commit().unwrap();
+        outcome
+    }
+
+    /// Also when memory has forgotten a part of a group.
+    #[test]
+    fn what_memory_forgets_is_found_in_the_file() {
+        let (_dir, files) = files();
+        let mut namespace = open(&files, "main").unwrap();
+        commit(&mut namespace, &files, 0..3, START);
+        commit(&mut namespace, &files, 3..2 + REMEMBERED as u64, START + 10);
+        assert_eq!(namespace.known(id(1)), None);
+        for number in 0..3 {
+            let version = Version(START + number);
+            let found = outcome(&mut namespace, &files, number, START);
+            assert_eq!(found, Outcome::Committed(version));
+        }
+        let never = 1 << 40;
+        assert_eq!(outcome(&mut namespace, &files, never, START), Outcome::NotCommitted);
+        assert_eq!(namespace.known(id(never)), Some(Outcome::NotCommitted));
+    }
+
+    #[test]
+    fn a_fence_that_is_rolled_back_was_never_made() {
+        let (_dir, files) = files();
+        let mut namespace = open(&files, "main").unwrap();
+        let mut txn = files.write().unwrap();
+        namespace.outcome(id(1), &mut txn, START).unwrap();
+        txn.abort();
+        namespace.roll_back();
+        assert_eq!(namespace.known(id(1)), None);
+    }
+
+    /// Markers and fences older than the retention go with a later commit, newer ones stay.
+    #[test]
+    fn old_markers_are_removed() {
+        let (_dir, files) = files();
+        let mut namespace = open(&files, "main").unwrap();
+        commit(&mut namespace, &files, 0..1, START);
+        outcome(&mut namespace, &files, 100, START);
+        let later = START + RETENTION;
+        commit(&mut namespace, &files, 1..2, later);
+        assert_eq!(stored(&namespace, &files), 3);
+        commit(&mut namespace, &files, 2..3, later + PRUNING);
+        assert_eq!(stored(&namespace, &files), 2);
+        assert_eq!(namespace.known(id(100)), None);
+    }
+
+    fn stored(namespace: &Namespace, files: &Files) -> u64 {
+        files.read(|txn| namespace.commits.len(txn)).unwrap()
+    }
 }
