@@ -120,17 +120,23 @@ impl Writer {
     }
 
     /// Serves until `env.interrupted()`, then finishes what it has begun. An error means that
-    /// nothing more can be promised; whoever runs the writer starts another one.
+    /// nothing more can be promised: whoever runs the writer drops it and starts another one.
     pub fn run(&mut self, env: &dyn Environment) -> Result<()> {
         let files = Arc::clone(&self.files);
         let mut group = Group::new(&files, self.options.max_map_size);
-        // Connections of an earlier run know their namespaces by the numbers of that run's group.
+        let served = self.serve_all(&mut group, env);
+        // Nobody may wait for an answer that will not come; and to the group of another run the
+        // namespaces of these connections mean nothing.
         self.connections.clear();
+        served
+    }
+
+    fn serve_all(&mut self, group: &mut Group<'_>, env: &dyn Environment) -> Result<()> {
         while !env.interrupted() {
-            self.turn(&mut group, env)?;
+            self.turn(group, env)?;
         }
         group.commit(env.now())?;
-        self.answer(&mut group);
+        self.answer(group);
         group.sync()
     }
 
