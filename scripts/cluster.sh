@@ -61,9 +61,11 @@ cluster_create() {
 # A killed postmaster whose parent has not noticed yet is a zombie, which pg_ctl and PostgreSQL take
 # for a running server. Some containers' first process is slow to notice.
 forget_zombie() {
-  local file=$1/data/postmaster.pid
+  local file
+  file=$(cluster_dir "$1")/data/postmaster.pid
   [ -e "$file" ] || return 0
-  ! grep -q '^State:.Z' "/proc/$(head -1 "$file")/status" 2>/dev/null || rm -f "$file"
+  ! grep -q '^State:.Z' "/proc/$(head -1 "$file")/status" 2>/dev/null ||
+    rm -f "$file" "$(socket_dir "$1")/.s.PGSQL.5432.lock"
 }
 
 cluster_running() { as_server pg_ctl -D "$(cluster_dir "$1")/data" status >/dev/null 2>&1; }
@@ -71,7 +73,7 @@ cluster_running() { as_server pg_ctl -D "$(cluster_dir "$1")/data" status >/dev/
 cluster_start() {
   local dir
   dir=$(cluster_dir "$1")
-  forget_zombie "$dir"
+  forget_zombie "$1"
   cluster_running "$1" || as_server pg_ctl -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null 9>&- ||
     { tail -n 20 "$dir/server.log" >&2; die "the server of cluster $1 did not start; its log is $dir/server.log"; }
 }

@@ -41,8 +41,8 @@ class Load:
         self.database, self.tally, self.rounds = database, tally, rounds
         self.stop, self.committing = threading.Event(), threading.Event()
         self.sessions, self.surprises = {}, []
-        self.threads = [threading.Thread(target=self.guarded, args=(self.write, w)) for w in range(WORKERS)]
-        self.threads.append(threading.Thread(target=self.guarded, args=(self.churn, WORKERS)))
+        self.threads = [threading.Thread(target=self.guarded, args=(self.write, w), daemon=True) for w in range(WORKERS)]
+        self.threads.append(threading.Thread(target=self.guarded, args=(self.churn, WORKERS), daemon=True))
         for thread in self.threads:
             thread.start()
 

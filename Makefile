@@ -1,0 +1,41 @@
+# fakegres: what one runs. The logic is in scripts/ and tests/; `make help` says what there is.
+#
+#   PG=15|17|18          which PostgreSQL (15 from Debian; 17 and 18 are built once, into a cache)
+#   PG_CONFIG=/path      or exactly this one
+#   STORE=embedded       which store; redis and fdb are not in this version
+#   T=text               only the tests whose name contains it
+#   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash
+
+export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT FAKEGRES_CACHE FAKEGRES_RUN_DIR
+PG ?= 15
+STORE ?= embedded
+AM ?= fakegres
+
+.PHONY: help run test bench install lint clean-run
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@echo 'Targets: run test bench install lint clean-run'
+
+# A server of its own with the extension, a demonstration, and psql.
+run:
+	@scripts/run.sh
+
+# Everything that is tested. The last line counts.
+test:
+	@tests/run.sh $(SUITE)
+
+# fakegres beside heap, in one run.
+bench:
+	@bench/run.sh
+
+# Builds the extension and copies it to where PG_CONFIG's server looks for extensions.
+install:
+	@scripts/install.sh
+
+lint:
+	@scripts/lint.sh
+
+# Stops the servers that `make run` started and removes their data.
+clean-run:
+	@scripts/clean-run.sh

@@ -1,0 +1,20 @@
+-- The user's own keys: transactional, ordered, beside tables.
+SELECT fakegres.kv_put('a', '1');
+SELECT fakegres.kv_get('a'), fakegres.kv_get('b');
+BEGIN;
+SELECT fakegres.kv_put('b', '2');
+SELECT fakegres.kv_put('c', '');
+SELECT fakegres.kv_get('b');
+SAVEPOINT s;
+SELECT fakegres.kv_delete('a'), fakegres.kv_delete('zzz');
+SELECT fakegres.kv_get('a');
+ROLLBACK TO s;
+SELECT * FROM fakegres.kv_scan('');
+ROLLBACK;
+SELECT * FROM fakegres.kv_scan('');
+SELECT count(fakegres.kv_put(convert_to(lpad(i::text, 4, '0'), 'UTF8'), convert_to('v' || i, 'UTF8'))) FROM generate_series(1, 500) i;
+SELECT count(*), min(key::text), max(key::text) FROM fakegres.kv_scan('0');
+SELECT convert_from(key, 'UTF8') AS key, convert_from(value, 'UTF8') AS value FROM fakegres.kv_scan('0010', '0013');
+SELECT count(*) FROM fakegres.kv_scan('0010', NULL, 7);
+SELECT count(fakegres.kv_delete(key)) FROM fakegres.kv_scan('0', 'b');
+SELECT count(*) FROM fakegres.kv_scan('');
