@@ -25,14 +25,20 @@ type Row = (usize, u8);
 
 #[derive(Clone, Debug)]
 enum Op {
-    Begin { serializable: bool },
+    Begin {
+        serializable: bool,
+    },
     Put(usize, u8),
     Delete(usize),
     Lock(usize),
     Get(usize),
     Many,
     Open(usize, usize),
-    Move(bool),
+    /// Steps of a cursor, all in one direction.
+    Move {
+        forward: bool,
+        steps: usize,
+    },
     Sub,
     Release,
     Undo,
@@ -50,7 +56,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => key.clone().prop_map(Op::Get),
         1 => Just(Op::Many),
         2 => (key.clone(), 0..=KEYS.len()).prop_map(|(start, end)| Op::Open(start, end)),
-        12 => any::<bool>().prop_map(Op::Move),
+        8 => (any::<bool>(), 1usize..6).prop_map(|(forward, steps)| Op::Move { forward, steps }),
         1 => Just(Op::Sub),
         1 => Just(Op::Release),
         1 => Just(Op::Undo),
@@ -224,7 +230,7 @@ impl World {
             Op::Get(key) => session.get(&self.model, *key),
             Op::Many => session.get_many(&self.model),
             Op::Open(start, end) => session.open(&self.model, *start, *end, self.rows),
-            Op::Move(forward) => session.step(*forward),
+            Op::Move { forward, steps } => (0..*steps).try_for_each(|_| session.step(*forward)),
             savepoint => session.savepoint(savepoint),
         };
         match result {
@@ -392,7 +398,7 @@ fn body(value: u8) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_answer_is_the_models(

@@ -187,6 +187,9 @@ impl Session {
             "delete" => self.delete(args),
             "lock" => self.lock(args),
             "own" => self.own(args),
+            "made" => self.made(args),
+            "exclusive" => self.exclusive(args),
+            "publish" => self.publish(args),
             "bulk" => self.bulk(args),
             "count" => self.count(args),
             "open" => self.open(args),
@@ -211,7 +214,8 @@ impl Session {
 
     fn get(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
         let key = args.next_pos().ok_or("which key?")?;
-        let (at, mut page) = (self.snapshot()?, self.txn.page());
+        let (mut at, mut page) = (self.snapshot()?, self.txn.page());
+        at.command = args.take_key("command").map_or(Ok(at.command), str::parse)?;
         Ok(match self.txn.get(key.as_bytes(), &at, self.zero, &mut page) {
             Ok(Some(found)) => row(key.as_bytes(), found.body(&page), found.version, found.own),
             Ok(None) => "none".into(),
@@ -342,6 +346,25 @@ impl Session {
         })
     }
 
+    fn made(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
+        let key = args.next_pos().ok_or("which key?")?.as_bytes();
+        let (live, made, base) = (self.txn.live(key), self.txn.inserted(key), self.txn.base(key));
+        let is_insert = live.is_some_and(|id| self.txn.is_insert(id));
+        Ok(format!("live {live:?}, made by {made:?}, is its insert: {is_insert}, over {base:?}"))
+    }
+
+    fn exclusive(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
+        let (start, end) = (args.next_pos().ok_or("from?")?, args.next_pos().ok_or("to?")?);
+        self.txn.exclusive(start.as_bytes(), end.as_bytes());
+        Ok(String::new())
+    }
+
+    fn publish(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
+        let (key, value) = args.next_key().ok_or("key=value?")?;
+        self.txn.publish(key.as_bytes(), value.as_bytes());
+        Ok(String::new())
+    }
+
     fn count(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
         let (key, delta) = args.next_key().ok_or("key=delta?")?;
         self.txn.count(key.as_bytes(), delta.parse()?);
@@ -368,6 +391,10 @@ fn refusal(error: &kv::Error) -> String {
 fn raw(store_key: &[u8], value: &[u8]) -> String {
     let stamped = || (Version::of_stamped(value).unwrap().0, &value[8..]);
     match store_key[0] {
+        1 if value.len() > 8 => {
+            let (version, body) = stamped();
+            format!("plain   {} @{version} {}", store_key[1..].escape_ascii(), body.escape_ascii())
+        }
         1 => {
             let sum = i64::from_le_bytes(value.try_into().unwrap());
             format!("plain   {} = {sum}", store_key[1..].escape_ascii())

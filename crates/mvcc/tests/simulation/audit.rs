@@ -12,6 +12,8 @@ use crate::client::{ACCOUNTS, BALANCE, COUNTER, number};
 use crate::report::{Event, Key, Read, Report, Rows};
 
 type State = BTreeMap<Key, Vec<u8>>;
+/// Oldest first; `None` is a deletion.
+type Versions = Vec<(Version, Option<Vec<u8>>)>;
 type Told = Result<Option<Version>, Error>;
 
 /// How often what happened, so that a simulation in which nothing happens is noticed.
@@ -132,7 +134,7 @@ fn judge_told(report: &Report, told: Option<&Told>, found: Option<Version>, tall
 /// Every version of every key, as the commits in their order make them.
 #[derive(Default)]
 struct History {
-    keys: BTreeMap<Key, Vec<(Version, Option<Vec<u8>>)>>,
+    keys: BTreeMap<Key, Versions>,
     last: Version,
 }
 

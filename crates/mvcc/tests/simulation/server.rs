@@ -16,8 +16,8 @@ use crate::client;
 use crate::wire::{Call, Entries, Message, Reply};
 
 pub(crate) const TRANSACTORS: usize = 4;
-/// The clients that run transactions, and one that collects garbage.
-const CLIENTS: usize = TRANSACTORS + 1;
+/// The clients that run transactions, and two that collect garbage.
+const CLIENTS: usize = TRANSACTORS + 2;
 
 pub(crate) fn run(seed: u64) -> Tally {
     let mut server = Server::new(seed);
