@@ -6,7 +6,7 @@
 #   T=text               only the tests whose name contains it
 #   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash
 
-export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT FAKEGRES_CACHE FAKEGRES_RUN_DIR
+export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT INSTALLED FAKEGRES_CACHE FAKEGRES_RUN_DIR
 PG ?= 15
 STORE ?= embedded
 AM ?= fakegres

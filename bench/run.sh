@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py for what is
+# measured and how; BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
+
+# shellcheck source=scripts/cluster.sh
+. "$(dirname "$0")/../scripts/cluster.sh"
+# shellcheck source=scripts/extension.sh
+. "$root/scripts/extension.sh"
+
+check_store
+pick_postgres
+need_packages python3
+name=bench-pg$PG
+trap 'cluster_destroy "$name" 2>/dev/null || true' EXIT
+
+if [ "$AM" = fakegres ] && [ "${INSTALLED:-0}" != 1 ]; then
+  build_extension
+  install_extension
+fi
+# A server of ordinary size, as durable as it comes. Autovacuum would only blur the figures.
+cluster_destroy "$name"
+cluster_create "$name" "
+shared_buffers = 512MB
+max_wal_size = 4GB
+autovacuum = off
+log_min_messages = error
+"
+cluster_start "$name"
+cluster_use "$name"
+[ "$AM" != fakegres ] || psql -X -q -c 'CREATE EXTENSION fakegres_am'
+python3 "$root/bench/measure.py" heap "$AM"
