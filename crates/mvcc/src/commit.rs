@@ -249,6 +249,9 @@ impl Transaction {
     /// A key that is updated more often than the floor rises never replaces a version at or below
     /// it, so its history is looked at now and then.
     fn prune_hot_keys(&self, batch: &mut Batch) -> Result<()> {
+        if self.floor.get() == Version::ZERO {
+            return Ok(());
+        }
         let mut page = Page::default();
         for (slot, state) in self.replaced() {
             let Base::Seen(version) = state.base else { continue };
@@ -271,6 +274,9 @@ impl Transaction {
         }
         let retention = self.options.retention;
         let now = self.env.now();
+        if retention >= now {
+            return Ok(());
+        }
         let lagging = now.saturating_sub(retention.saturating_add(retention / 10));
         if self.store.version_at(lagging, &*self.env)? > self.floor.get() {
             let floor = self.store.version_at(now.saturating_sub(retention), &*self.env)?;

@@ -286,8 +286,9 @@ impl Session {
 
     /// What UPDATE and DELETE do: look at the newest version, and refuse to replace one that the
     /// transaction's snapshot does not show.
-    fn change(&mut self, key: &str, value: Option<&str>) -> Answer {
-        let at = self.snapshot()?;
+    fn change(&mut self, key: &str, value: Option<&str>, command: Option<u32>) -> Answer {
+        let mut at = self.snapshot()?;
+        at.command = command.unwrap_or(at.command);
         let mut page = self.txn.page();
         let newest = self.txn.newest(key.as_bytes(), self.zero, &mut page)?;
         if self.kept.is_some() && newest.committed.is_some_and(|seen| seen.version > at.version) {
@@ -303,12 +304,13 @@ impl Session {
 
     fn put(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
         let (key, value) = args.next_key().ok_or("key=value?")?;
-        self.change(key, Some(value))
+        let command = args.take_key("command").map(str::parse).transpose()?;
+        self.change(key, Some(value), command)
     }
 
     fn delete(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
         let key = args.next_pos().ok_or("which key?")?;
-        self.change(key, None)
+        self.change(key, None, None)
     }
 
     fn insert(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
