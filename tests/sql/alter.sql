@@ -98,7 +98,7 @@ SELECT count(*), sum(id), sum(aa) FROM r;
 UPDATE r SET c = 1 WHERE id = 1;
 ALTER TABLE r SET ACCESS METHOD :am;
 SELECT count(*), sum(id), sum(aa) FROM r;
-SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'r'::regclass;
+SELECT amname = :'am' AS chosen FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'r'::regclass;
 UPDATE r SET c = 2 WHERE id = 1 RETURNING c;
 BEGIN;
 UPDATE r SET c = 3 WHERE id = 1;

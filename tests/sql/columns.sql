@@ -52,7 +52,7 @@ SELECT c, count(*) FROM filled GROUP BY c ORDER BY count(*) DESC, c LIMIT 3;
 ALTER TABLE filled ADD COLUMN volatile_default int DEFAULT (random() * 0)::int;
 ALTER TABLE filled ADD COLUMN ident int GENERATED ALWAYS AS IDENTITY, ADD COLUMN twice int GENERATED ALWAYS AS (id * 2) STORED;
 SELECT count(DISTINCT ident), min(ident), max(ident), sum(twice), sum(volatile_default) FROM filled;
-SELECT filled FROM filled WHERE id = 3;
+SELECT id, c, d, e, twice, filled IS NOT NULL AS whole FROM filled WHERE id = 3;
 ALTER TABLE filled ADD COLUMN missing int NOT NULL;
 -- Missing values are read by everything that reads rows.
 CREATE TABLE missing (id int);

@@ -1,6 +1,6 @@
 -- CREATE TABLE AS, SELECT INTO, materialised views, temporary and unlogged tables.
 CREATE TABLE src AS SELECT i AS id, i % 10 AS k, 'v' || i AS v FROM generate_series(1, 1000) i;
-SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'src'::regclass;
+SELECT amname = :'am' AS chosen FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'src'::regclass;
 SELECT count(*), sum(id), max(v) FROM src;
 CREATE TABLE empty_one AS SELECT * FROM src WITH NO DATA;
 SELECT count(*) FROM empty_one;

@@ -21,7 +21,7 @@ RETURNING merge_action(), t.*;
 SELECT * FROM t ORDER BY id;
 CREATE TABLE parts (k int, v text) PARTITION BY RANGE (k) USING :am;
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
-SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'parts_1'::regclass;
+SELECT amname = :'am' AS chosen FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 'parts_1'::regclass;
 ALTER TABLE parts SET ACCESS METHOD DEFAULT;
 INSERT INTO parts VALUES (1, 'a');
 ALTER TABLE parts_1 SET ACCESS METHOD heap;
