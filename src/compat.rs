@@ -4,6 +4,38 @@ use pgrx::prelude::*;
 
 unsafe extern "C-unwind" {
     fn PreCommit_CheckForSerializationFailure();
+
+    // pgrx's own declarations of these stand behind a guard; see `ddl::hooks`.
+    pub(crate) fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const core::ffi::c_char,
+        read_only: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        receiver: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+    pub(crate) fn standard_planner(
+        query: *mut pg_sys::Query,
+        text: *const core::ffi::c_char,
+        options: i32,
+        params: pg_sys::ParamListInfo,
+    ) -> *mut pg_sys::PlannedStmt;
+    pub(crate) fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
+    #[cfg(not(feature = "pg18"))]
+    pub(crate) fn standard_ExecutorRun(
+        query: *mut pg_sys::QueryDesc,
+        direction: pg_sys::ScanDirection::Type,
+        count: u64,
+        execute_once: bool,
+    );
+    #[cfg(feature = "pg18")]
+    pub(crate) fn standard_ExecutorRun(
+        query: *mut pg_sys::QueryDesc,
+        direction: pg_sys::ScanDirection::Type,
+        count: u64,
+    );
 }
 
 /// PostgreSQL's check that a SERIALIZABLE transaction may commit, for its heap tables. It is made

@@ -39,6 +39,8 @@ pub(crate) struct Active {
     pub(crate) store: Transaction,
     /// What `xmin` shows for rows that it writes: random, so that it changes with every commit.
     pub(crate) token: u32,
+    /// The tokens of the levels below: a savepoint's rows have another one.
+    tokens: Vec<u32>,
     versions: HashMap<u32, Version>,
     created: Vec<Created>,
     dropped: Vec<Dropped>,
@@ -123,11 +125,12 @@ fn begin() {
     for _ in 1..level() {
         store.begin_sub();
     }
-    let token = (session.env.random() as u32).max(pg_sys::FirstNormalTransactionId.into_inner());
+    let token = new_token(&session);
     let active = Active {
         session,
         store,
         token,
+        tokens: vec![token; level() as usize - 1],
         versions: HashMap::new(),
         created: Vec::new(),
         dropped: Vec::new(),
@@ -136,6 +139,10 @@ fn begin() {
         touched: HashSet::new(),
     };
     ACTIVE.with_borrow_mut(|slot| *slot = Some(active));
+}
+
+fn new_token(session: &Session) -> u32 {
+    (session.env.random() as u32).max(pg_sys::FirstNormalTransactionId.into_inner())
 }
 
 fn durability() -> Durability {
@@ -148,15 +155,17 @@ fn durability() -> Durability {
     }
 }
 
-/// What a PostgreSQL snapshot sees.
+/// What a PostgreSQL snapshot sees. Those that are not of a moment see what is there now, and so
+/// does ANALYZE, which has none.
 ///
 /// # Safety
-/// `snapshot` must be a live snapshot.
+/// `snapshot` must be null or a live snapshot.
 pub(crate) unsafe fn resolve(snapshot: pg_sys::Snapshot) -> Snapshot {
+    const NOW: Snapshot = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
     // SAFETY: the caller's promise.
-    let pg = unsafe { &mut *snapshot };
+    let Some(pg) = (unsafe { snapshot.as_mut() }) else { return NOW };
     if pg.snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC {
-        return Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+        return NOW;
     }
     if let Some(version) = with(|active| active.versions.get(&pg.speculativeToken).copied()) {
         return Snapshot { version, command: pg.curcid };
@@ -309,7 +318,17 @@ impl Active {
         }
     }
 
+    fn begin_level(&mut self) {
+        self.tokens.push(std::mem::replace(&mut self.token, new_token(&self.session)));
+        self.store.begin_sub();
+    }
+
+    fn end_level(&mut self) {
+        self.token = self.tokens.pop().unwrap_or(self.token);
+    }
+
     fn release_level(&mut self, level: i32) {
+        self.end_level();
         for created in self.created.iter_mut().filter(|created| created.level >= level) {
             created.level = level - 1;
         }
@@ -320,6 +339,7 @@ impl Active {
     }
 
     fn abort_level(&mut self, level: i32) {
+        self.end_level();
         let (gone, kept) = std::mem::take(&mut self.created)
             .into_iter()
             .partition::<Vec<_>, _>(|created| created.level >= level);
@@ -459,7 +479,7 @@ unsafe extern "C-unwind" fn subtransaction_event(
     use pg_sys::SubXactEvent::*;
     let level = level();
     match event {
-        SUBXACT_EVENT_START_SUB => drop(with_begun(|active| active.store.begin_sub())),
+        SUBXACT_EVENT_START_SUB => drop(with_begun(Active::begin_level)),
         SUBXACT_EVENT_COMMIT_SUB => {
             with_scans(|scans| scans.release_level(level));
             with_begun(|active| active.release_level(level));

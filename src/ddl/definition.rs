@@ -8,7 +8,8 @@ use relation::Key;
 use relation::definition::TableDef;
 
 use crate::error::{OrRaise, raise};
-use crate::{pg, transaction};
+use crate::ddl::mapping;
+use crate::{compat, pg, transaction};
 
 /// Reads a table's definition out of PostgreSQL's catalog.
 const QUERY: &str = include_str!("definition.sql");
@@ -37,17 +38,47 @@ fn is_kept(table: pg_sys::Oid) -> bool {
             .is_some_and(|persistence| persistence != pg_sys::RELPERSISTENCE_TEMP)
 }
 
+/// Reads a definition with the user's own rights; names are written in full.
 fn read(table: pg_sys::Oid) -> Option<TableDef> {
-    // SAFETY: the snapshot is popped below, or by the abort.
-    unsafe {
+    // SAFETY: the snapshot and the setting are put back below, or by the abort.
+    let level = unsafe {
         pg_sys::CommandCounterIncrement();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-    }
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        level
+    };
     let json = Spi::get_one_with_args::<String>(QUERY, &[table.into()]);
-    // SAFETY: the snapshot pushed above.
-    unsafe { pg_sys::PopActiveSnapshot() };
+    // SAFETY: what was pushed above.
+    unsafe {
+        pg_sys::AtEOXact_GUC(true, level);
+        pg_sys::PopActiveSnapshot();
+    }
     let json = json.unwrap_or_else(|error| unreadable(&error.to_string()))?;
-    Some(serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string())))
+    let mut definition: TableDef =
+        serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
+    definition.space = space(table);
+    Some(definition)
+}
+
+fn space(table: pg_sys::Oid) -> Option<u64> {
+    // SAFETY: the transaction that changed the table holds a lock on it.
+    let locator = unsafe {
+        let relation = pg_sys::relation_open(table, pg_sys::NoLock as i32);
+        let locator = compat::locator(relation);
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        locator
+    };
+    mapping::space_of(locator).map(|space| space.0)
 }
 
 fn unreadable(reason: &str) -> ! {

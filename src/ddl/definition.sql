@@ -19,9 +19,6 @@ SELECT pg_catalog.json_build_object(
     'kind', c.relkind,
     'persistence', c.relpersistence,
     'owner', pg_catalog.pg_get_userbyid(c.relowner),
-    'space', (SELECT s.space FROM fakegres.spaces s
-              WHERE s.relfilenode = c.relfilenode
-                AND s.tablespace = CASE c.reltablespace WHEN 0 THEN d.dattablespace ELSE c.reltablespace END),
     'partition_bound', pg_catalog.pg_get_expr(c.relpartbound, c.oid),
     'columns', coalesce((
         SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
@@ -77,5 +74,4 @@ SELECT pg_catalog.json_build_object(
         WHERE t.oid >= 16384), '[]'))::text
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 WHERE c.oid = $1

@@ -1,4 +1,8 @@
 //! PostgreSQL's hooks, each with what it is for. Every hook calls the one that was there before.
+//!
+//! A hook around PostgreSQL's own work looks at its arguments in a guarded function, and then calls
+//! on without a guard: an error that passes a guard loses its CONTEXT and its position in the
+//! statement. Such a frame owns nothing, so an error may jump over it.
 
 use std::cell::Cell;
 
@@ -8,6 +12,10 @@ use relation::space;
 use crate::error::{OrRaise, unsupported};
 use crate::table_am::relation::{forget, no_index};
 use crate::{compat, ddl, pg, settings, transaction};
+
+use crate::compat::{
+    standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility, standard_planner,
+};
 
 static mut NEXT_OBJECT_ACCESS: pg_sys::object_access_hook_type = None;
 static mut NEXT_UTILITY: pg_sys::ProcessUtility_hook_type = None;
@@ -96,7 +104,6 @@ fn dropped(object: pg_sys::Oid) {
 }
 
 /// Statements that would go wrong quietly.
-#[pg_guard]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
     text: *const core::ffi::c_char,
@@ -107,7 +114,17 @@ unsafe extern "C-unwind" fn process_utility(
     receiver: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a planned statement; the rest is handed on.
+    // SAFETY: PostgreSQL's arguments, handed on.
+    unsafe {
+        look_at_utility(statement);
+        let run = NEXT_UTILITY.unwrap_or(standard_ProcessUtility);
+        run(statement, text, read_only, context, params, environment, receiver, completion);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn look_at_utility(statement: *mut pg_sys::PlannedStmt) {
+    // SAFETY: a statement's tag says which struct it is.
     unsafe {
         let node = (*statement).utilityStmt;
         match (*node).type_ {
@@ -116,14 +133,6 @@ unsafe extern "C-unwind" fn process_utility(
                 note_snapshot_import(&*node.cast::<pg_sys::VariableSetStmt>());
             }
             _ => {}
-        }
-        match NEXT_UTILITY {
-            Some(next) => {
-                next(statement, text, read_only, context, params, environment, receiver, completion)
-            }
-            None => pg_sys::standard_ProcessUtility(
-                statement, text, read_only, context, params, environment, receiver, completion,
-            ),
         }
     }
 }
@@ -186,32 +195,45 @@ pub(crate) fn forget_imported_snapshot() {
 }
 
 /// Sizes of fakegres tables, and no parallel plan for a transaction with private state.
-#[pg_guard]
 unsafe extern "C-unwind" fn plan(
     query: *mut pg_sys::Query,
     text: *const core::ffi::c_char,
     options: i32,
     params: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
-    let options = if transaction::has_private_state() {
+    // SAFETY: PostgreSQL's arguments, handed on.
+    unsafe {
+        let options = look_at_query(query, options);
+        let next = NEXT_PLANNER.unwrap_or(standard_planner);
+        next(query, text, options, params)
+    }
+}
+
+/// Changes the planner's own copy of a query; returns the planner's options.
+#[pg_guard]
+unsafe extern "C-unwind" fn look_at_query(query: *mut pg_sys::Query, options: i32) -> i32 {
+    // SAFETY: the query is the planner's own copy.
+    unsafe { ddl::sizes::redirect(query) };
+    if transaction::has_private_state() {
         options & !(pg_sys::CURSOR_OPT_PARALLEL_OK as i32)
     } else {
         options
-    };
-    // SAFETY: the query is the planner's own copy.
-    unsafe {
-        let query = ddl::sizes::redirect(query);
-        match NEXT_PLANNER {
-            Some(next) => next(query, text, options, params),
-            None => pg_sys::standard_planner(query, text, options, params),
-        }
     }
 }
 
 /// A query that reads fakegres tables gets its version when it starts: a cursor shows the moment of
 /// its DECLARE, not of its first FETCH.
-#[pg_guard]
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
+    // SAFETY: PostgreSQL's arguments, handed on.
+    unsafe {
+        look_at_start(query, flags);
+        let next = NEXT_START.unwrap_or(standard_ExecutorStart);
+        next(query, flags);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn look_at_start(query: *mut pg_sys::QueryDesc, flags: i32) {
     // SAFETY: PostgreSQL passes a query that is about to start.
     unsafe {
         if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0
@@ -219,10 +241,6 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
             && reads_fakegres((*query).plannedstmt)
         {
             transaction::resolve((*query).snapshot);
-        }
-        match NEXT_START {
-            Some(next) => next(query, flags),
-            None => pg_sys::standard_ExecutorStart(query, flags),
         }
     }
 }
@@ -243,53 +261,50 @@ unsafe fn reads_fakegres(plan: *mut pg_sys::PlannedStmt) -> bool {
 /// Parallel workers get the query's version; a plan made earlier must not run in parallel if the
 /// transaction has private state by now.
 #[cfg(not(feature = "pg18"))]
-#[pg_guard]
 unsafe extern "C-unwind" fn executor_run(
     query: *mut pg_sys::QueryDesc,
     direction: pg_sys::ScanDirection::Type,
     count: u64,
     execute_once: bool,
 ) {
-    // SAFETY: PostgreSQL passes a started query.
+    // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
-        with_workers_prepared(query, || match NEXT_RUN {
-            Some(next) => next(query, direction, count, execute_once),
-            None => pg_sys::standard_ExecutorRun(query, direction, count, execute_once),
-        });
+        let parallel = look_at_run(query);
+        let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
+        next(query, direction, count, execute_once);
+        (*(*query).plannedstmt).parallelModeNeeded |= parallel;
     }
 }
 
 /// As on earlier versions, without the argument that PostgreSQL 18 dropped.
 #[cfg(feature = "pg18")]
-#[pg_guard]
 unsafe extern "C-unwind" fn executor_run(
     query: *mut pg_sys::QueryDesc,
     direction: pg_sys::ScanDirection::Type,
     count: u64,
 ) {
-    // SAFETY: PostgreSQL passes a started query.
+    // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
-        with_workers_prepared(query, || match NEXT_RUN {
-            Some(next) => next(query, direction, count),
-            None => pg_sys::standard_ExecutorRun(query, direction, count),
-        });
+        let parallel = look_at_run(query);
+        let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
+        next(query, direction, count);
+        (*(*query).plannedstmt).parallelModeNeeded |= parallel;
     }
 }
 
-unsafe fn with_workers_prepared(query: *mut pg_sys::QueryDesc, run: impl FnOnce()) {
-    // SAFETY: the caller's query is started; its plan may be shared with other executions, so the
-    // mark is put back whatever happens.
+/// Returns whether the plan's mark of a parallel plan was taken off and must be put back. After an
+/// error it stays off: the plan, if it is cached, then runs without workers.
+#[pg_guard]
+unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> bool {
+    // SAFETY: PostgreSQL passes a started query.
     unsafe {
         let plan = (*query).plannedstmt;
         if !(*plan).parallelModeNeeded || !reads_fakegres(plan) {
-            return run();
+            return false;
         }
         if transaction::has_private_state() {
             (*plan).parallelModeNeeded = false;
-            PgTryBuilder::new(std::panic::AssertUnwindSafe(run))
-                .finally(|| (*plan).parallelModeNeeded = true)
-                .execute();
-            return;
+            return true;
         }
         if !pg_sys::IsInParallelMode() {
             let version = transaction::resolve((*query).snapshot).version;
@@ -301,6 +316,6 @@ unsafe fn with_workers_prepared(query: *mut pg_sys::QueryDesc, run: impl FnOnce(
                 pg_sys::GucSource::PGC_S_OVERRIDE,
             );
         }
-        run();
+        false
     }
 }

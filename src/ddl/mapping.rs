@@ -166,9 +166,14 @@ unsafe fn entry(map: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> Entry {
     }
 }
 
+/// Oid of the map, as which locks on spaces are known.
+pub(crate) fn oid() -> pg_sys::Oid {
+    object(c"spaces")
+}
+
 unsafe fn open(lock: pg_sys::LOCKMODE) -> pg_sys::Relation {
     // SAFETY: opens a table by its oid.
-    unsafe { pg_sys::table_open(object(c"spaces"), lock) }
+    unsafe { pg_sys::table_open(oid(), lock) }
 }
 
 /// Oid of a relation in the extension's schema.

@@ -48,11 +48,11 @@ fn clear(space: Space) {
 pub(crate) fn lock(space: Space, only_if_free: bool) -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: transaction::database(),
-        locktag_field2: (space.0 >> 32) as u32,
+        locktag_field2: mapping::oid().to_u32(),
         locktag_field3: space.0 as u32,
-        locktag_field4: SPACE_CLASS,
-        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        locktag_field4: (space.0 >> 32) as u16,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     };
     let mode = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
     // SAFETY: the tag is complete; the lock is released with the resource owner.
@@ -60,6 +60,3 @@ pub(crate) fn lock(space: Space, only_if_free: bool) -> bool {
     // A lock that this transaction already had is on a space that it made itself.
     result == pg_sys::LockAcquireResult::LOCKACQUIRE_OK
 }
-
-/// Tells our advisory locks from those of users, whose fourth field is 1 or 2.
-const SPACE_CLASS: u16 = 0xfa6e;

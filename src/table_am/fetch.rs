@@ -9,6 +9,7 @@ use crate::error::OrRaise;
 use crate::row::{self, LAYOUT};
 use crate::table::{self, Table};
 use crate::table_am::modify::Current;
+use crate::table_am::size::blocks;
 use crate::transaction::{self, Active};
 
 /// A row found by TID, in a page of its own.
@@ -126,12 +127,15 @@ fn committed_version(
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn tuple_tid_valid(
-    _scan: pg_sys::TableScanDesc,
+    scan: pg_sys::TableScanDesc,
     tid: pg_sys::ItemPointer,
 ) -> bool {
-    // SAFETY: PostgreSQL passes a valid pointer.
-    let tid = unsafe { row::tid(tid) };
-    transaction::with(|active| active.target(tid)).is_some()
+    // SAFETY: PostgreSQL passes a scan of ours and a valid pointer.
+    unsafe {
+        let (tid, blocks) = (row::tid(tid), blocks((*scan).rs_rd));
+        let target = transaction::with(|active| active.target(tid));
+        target.is_some_and(|(row, _)| Tid::of_row(row).block < blocks)
+    }
 }
 
 /// The TID under which the row is visible to the scan's snapshot.
