@@ -23,6 +23,7 @@ INSERT INTO t VALUES (9, 'no');
 UPDATE t SET v = 'no';
 DELETE FROM t;
 SELECT * FROM t FOR UPDATE;
+SELECT * FROM t FOR KEY SHARE;
 RESET fakegres.as_of;
 SELECT * FROM t ORDER BY id;
 -- The future and the time before the history's reach are errors, not empty tables.

@@ -34,7 +34,7 @@ SELECT count(*) FROM pg_prepared_xacts;
 SELECT count(*) FROM t;
 -- A copy of a database with fakegres tables would share their rows.
 SELECT current_database() AS here \gset
-\c postgres
+\c template1
 CREATE DATABASE copied TEMPLATE :here;
 SELECT count(*) FROM pg_database WHERE datname = 'copied';
 \c :here
