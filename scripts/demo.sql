@@ -24,12 +24,13 @@ FROM measurements GROUP BY 1 ORDER BY celsius DESC LIMIT 3;
 SELECT now() AS before_the_change \gset
 SELECT count(*) FILTER (WHERE status = 'returned') AS returned, sum(amount) AS total FROM orders;
 BEGIN;
-UPDATE orders SET amount = 0, status = 'refunded' WHERE status = 'returned' AND amount > 200;
+UPDATE orders SET amount = 0, status = 'refunded' WHERE status = 'returned'
+  AND amount > (SELECT percentile_cont(0.9) WITHIN GROUP (ORDER BY amount) FROM orders WHERE status = 'returned');
 SAVEPOINT careful;
 DELETE FROM orders WHERE status = 'delivered';
 SELECT count(*) AS "left after the mistake" FROM orders;
 ROLLBACK TO careful;
-DELETE FROM orders WHERE status = 'open' AND placed < '2024-02-01';
+DELETE FROM orders WHERE status = 'open' AND placed < (SELECT min(placed) + interval '10 days' FROM orders WHERE status = 'open');
 COMMIT;
 SELECT count(*) FILTER (WHERE status = 'returned') AS returned, count(*) FILTER (WHERE status = 'refunded') AS refunded, sum(amount) AS total FROM orders;
 

@@ -10,12 +10,17 @@
 . "$(dirname "$0")/extension.sh"
 
 cd "$root"
-rules=(format clippy clippy-extension dependencies scripts layers)
+rules=(format clippy clippy-core clippy-extension dependencies scripts layers)
 need_rust
 
 lint_format() { cargo fmt --all --check; }
 
 lint_clippy() { cargo clippy --quiet --all-targets -- --deny warnings; }
+
+# The libraries of the plain crates, with rules that their tests and the extension need not keep.
+lint_clippy-core() {
+  CLIPPY_CONF_DIR=$root/.config/clippy-core cargo clippy --quiet --lib -- --deny warnings
+}
 
 # The extension is linted as it is built and tested: against one PostgreSQL.
 lint_clippy-extension() {

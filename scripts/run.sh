@@ -7,8 +7,8 @@
 . "$root/scripts/extension.sh"
 
 check_store
-pick_postgres
 need_rust
+pick_postgres
 name=pg$PG
 
 demonstrate() {
