@@ -19,6 +19,8 @@ use crate::error::raise;
 
 /// Bytes of a heap tuple in front of `t_infomask2`.
 const HEAD: usize = 18;
+/// Where a heap tuple has its command.
+const COMMAND: usize = 8;
 /// Bytes of the token.
 const TOKEN: usize = 4;
 /// Smallest heap tuple header.
@@ -34,17 +36,19 @@ const NATTS_MASK: u16 = pg_sys::HEAP_NATTS_MASK as u16;
 pub(crate) const LAYOUT: Layout = Layout { headroom: HEAD, phase: HEAD & 7 };
 
 /// Makes a heap tuple of a stored row, in place: `bytes` is the headroom and the row. The tuple
-/// lives as long as the bytes do.
+/// lives as long as the bytes do. `command` is shown as `cmin`.
 pub(crate) fn tuple_in_place(
     bytes: &mut [u8],
     tid: Tid,
     table: pg_sys::Oid,
+    command: pg_sys::CommandId,
 ) -> pg_sys::HeapTupleData {
     let length = bytes.len().saturating_sub(TOKEN);
     check(&bytes[..length]);
     let (tuple, token) = bytes.split_at_mut(length);
     tuple[..HEAD].fill(0);
     tuple[..TOKEN].copy_from_slice(token);
+    tuple[COMMAND..COMMAND + 4].copy_from_slice(&command.to_ne_bytes());
     pg_sys::HeapTupleData {
         t_len: length as u32,
         t_self: item_pointer(tid),

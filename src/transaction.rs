@@ -15,7 +15,7 @@
 //! Everything that a savepoint's rollback must undo carries the nesting level of the
 //! subtransaction that did it. Releasing a savepoint hands it to the level below.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -69,7 +69,9 @@ struct Dropped {
 thread_local! {
     static ACTIVE: RefCell<Option<Active>> = const { RefCell::new(None) };
     static SCANS: RefCell<Scans> = RefCell::new(Scans::default());
-    static NEXT_SNAPSHOT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) };
+    static NEXT_SNAPSHOT: Cell<u32> = const { Cell::new(1) };
+    /// The first number that this transaction gave to a snapshot.
+    static FIRST_SNAPSHOT: Cell<u32> = const { Cell::new(1) };
     /// Spaces to clear when PostgreSQL has committed or aborted.
     static DOOMED: RefCell<Vec<Space>> = const { RefCell::new(Vec::new()) };
 }
@@ -167,16 +169,69 @@ pub(crate) unsafe fn resolve(snapshot: pg_sys::Snapshot) -> Snapshot {
     if pg.snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC {
         return NOW;
     }
-    if let Some(version) = with(|active| active.versions.get(&pg.speculativeToken).copied()) {
+    let number = tie(pg);
+    if let Some(version) = with(|active| active.versions.get(&number).copied()) {
         return Snapshot { version, command: pg.curcid };
     }
     let version = new_version();
-    // A snapshot that is not a copy is PostgreSQL's own variable, about to be overwritten.
-    if pg.copied {
-        pg.speculativeToken = NEXT_SNAPSHOT.replace(NEXT_SNAPSHOT.get().wrapping_add(1).max(1));
-        with(|active| active.versions.insert(pg.speculativeToken, version));
+    if number != 0 {
+        with(|active| active.versions.insert(number, version));
     }
     Snapshot { version, command: pg.curcid }
+}
+
+/// The number of a snapshot, given to it now if it has none. Zero for a snapshot that is not a
+/// copy: PostgreSQL's own variable, about to be overwritten.
+fn tie(pg: &mut pg_sys::SnapshotData) -> u32 {
+    if uses_one_snapshot() {
+        tie_transaction(pg);
+    }
+    if pg.copied && !is_tied(pg) {
+        pg.speculativeToken = new_number();
+    }
+    if pg.copied { pg.speculativeToken } else { 0 }
+}
+
+/// The statements of a REPEATABLE READ transaction get copies of one snapshot, which must have its
+/// number before they are made. The first to ask got its copy earlier, so it is given the same.
+fn tie_transaction(pg: &mut pg_sys::SnapshotData) {
+    // SAFETY: the transaction's snapshot lives as long as the transaction.
+    let Some(first) = (unsafe { pg_sys::GetTransactionSnapshot().as_mut() }) else { return };
+    if is_tied(first) || !first.copied {
+        return;
+    }
+    first.speculativeToken = new_number();
+    if !is_tied(pg) {
+        pg.speculativeToken = first.speculativeToken;
+    }
+}
+
+/// A query starts: in REPEATABLE READ, the transaction's moment is now, even if the query reads no
+/// fakegres table.
+///
+/// # Safety
+/// `snapshot` must be null or a live snapshot.
+pub(crate) unsafe fn query_starts(snapshot: pg_sys::Snapshot) {
+    // SAFETY: the caller's promise.
+    let Some(pg) = (unsafe { snapshot.as_ref() }) else { return };
+    let untied = pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC && !is_tied(pg);
+    if untied && uses_one_snapshot() && crate::pg::fakegres() != pg_sys::InvalidOid {
+        // SAFETY: the caller's promise.
+        unsafe { resolve(snapshot) };
+    }
+}
+
+fn uses_one_snapshot() -> bool {
+    // SAFETY: reads a variable of the running transaction.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}
+
+fn is_tied(pg: &pg_sys::SnapshotData) -> bool {
+    pg.speculativeToken >= FIRST_SNAPSHOT.get() && pg.speculativeToken < NEXT_SNAPSHOT.get()
+}
+
+fn new_number() -> u32 {
+    NEXT_SNAPSHOT.replace(NEXT_SNAPSHOT.get().checked_add(1).expect("fewer than 2^32 snapshots"))
 }
 
 fn new_version() -> Version {
@@ -239,6 +294,8 @@ impl Active {
         ddl::sweep::lock(space, false);
         space::create(database(), space, &record, &*session.store, &*session.env)?;
         session.own_rows(space);
+        let rows = key::rows_prefix(space);
+        self.store.exclusive(&rows, &key::after_prefix(&rows));
         self.created.push(Created { space, record, level: level(), commands: Vec::new() });
         Ok(space)
     }
@@ -287,6 +344,11 @@ impl Active {
             Some(id) if !self.store.is_insert(id) => version_tid(id),
             _ => Tid::of_row(row),
         }
+    }
+
+    /// The command that made a version, if this transaction did.
+    pub(crate) fn command(&self, own: Option<WriteId>) -> pg_sys::CommandId {
+        own.and_then(|id| self.store.own(id)).map_or(0, |version| version.command)
     }
 
     /// The row that a TID names, and the version if it names one of this transaction's.
@@ -440,6 +502,7 @@ fn pre_prepare() {
 /// Releases everything. Must not fail: PostgreSQL has committed or aborted.
 fn end(committed: bool) {
     with_scans(Scans::clear);
+    FIRST_SNAPSHOT.set(NEXT_SNAPSHOT.get());
     let active = ACTIVE.take();
     let mut doomed = DOOMED.take();
     if let Some(active) = active {

@@ -236,6 +236,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
 unsafe extern "C-unwind" fn look_at_start(query: *mut pg_sys::QueryDesc, flags: i32) {
     // SAFETY: PostgreSQL passes a query that is about to start.
     unsafe {
+        transaction::query_starts((*query).snapshot);
         if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0
             && !(*query).snapshot.is_null()
             && reads_fakegres((*query).plannedstmt)

@@ -17,13 +17,14 @@ struct Row {
     tid: Tid,
     page: Page,
     entry: usize,
+    command: pg_sys::CommandId,
 }
 
 impl Row {
     /// Puts the row into a slot, which gets a copy.
     unsafe fn store_into(mut self, table: &Table, slot: *mut pg_sys::TupleTableSlot) {
         let bytes = mvcc::body_with_headroom(&mut self.page, self.entry, LAYOUT);
-        let mut tuple = row::tuple_in_place(bytes, self.tid, table.oid);
+        let mut tuple = row::tuple_in_place(bytes, self.tid, table.oid, self.command);
         // SAFETY: the copy is made while the page lives; the slot is one of ours.
         unsafe { pg_sys::ExecForceStoreHeapTuple(pg_sys::heap_copytuple(&mut tuple), slot, true) };
     }
@@ -40,10 +41,11 @@ impl Current {
         slot: *mut pg_sys::TupleTableSlot,
     ) {
         let own = self.newest.own.map(|own| own.id);
-        let tid = transaction::with(|active| active.tid(self.row, own));
+        let (tid, command) =
+            transaction::with(|active| (active.tid(self.row, own), active.command(own)));
         let page = std::mem::take(&mut self.page);
         // SAFETY: the caller's promise.
-        unsafe { Row { tid, page, entry: 0 }.store_into(table, slot) };
+        unsafe { Row { tid, page, entry: 0, command }.store_into(table, slot) };
     }
 }
 
@@ -82,10 +84,13 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
             return own_version(active, id, tid);
         }
         // The row before this transaction changed it: at the version that it saw when it did. A
-        // row that it did not change: as the statement sees it.
+        // row that it did not change: as the statement sees it, or as it was when it was locked.
         let version = match active.store.base(&key) {
             Some(mvcc::Base::Seen(version)) => version,
-            _ => active_snapshot.map_or(Version::MAX, |at| at.version),
+            _ => {
+                let statement = active_snapshot.map_or(Version::MAX, |at| at.version);
+                active.seen.get(&(table.space, row)).copied().map_or(statement, |v| v.max(statement))
+            }
         };
         // Command zero sees no own writes.
         committed_version(active, table, row, tid, &Snapshot { version, command: 0 })
@@ -105,7 +110,7 @@ fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
     let mut page = active.store.page();
     // Only the body is read: what stands before it has no meaning here.
     page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
-    Some(Row { tid, page, entry: 0 })
+    Some(Row { tid, page, entry: 0, command: active.command(Some(id)) })
 }
 
 fn committed_version(
@@ -122,7 +127,8 @@ fn committed_version(
         return None;
     }
     let tid = active.tid(row, found.own);
-    Some(Row { tid, page, entry: found.entry })
+    let command = active.command(found.own);
+    Some(Row { tid, page, entry: found.entry, command })
 }
 
 #[pg_guard]

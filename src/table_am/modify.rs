@@ -139,6 +139,9 @@ impl Refusal {
         match self {
             Refusal::SelfModified(command) => {
                 failure.cmax = command;
+                // MERGE looks here whether it was this transaction; rare enough to take an id for.
+                // SAFETY: called by a statement that writes.
+                failure.xmax = unsafe { pg_sys::GetCurrentTransactionId() };
                 pg_sys::TM_Result::TM_SelfModified
             }
             Refusal::Updated => pg_sys::TM_Result::TM_Updated,

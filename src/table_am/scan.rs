@@ -302,7 +302,8 @@ impl State {
                 }
                 let tid = active.tid(row, entry.own);
                 *row_offset = Tid::of_row(row).offset;
-                *tuple = row::tuple_in_place(entry.body, tid, table.oid);
+                let command = active.command(entry.own);
+                *tuple = row::tuple_in_place(entry.body, tid, table.oid, command);
                 return Ok(true);
             }
         })
