@@ -57,9 +57,13 @@ class Method:
     def drop(self):
         sql(f"DROP TABLE IF EXISTS accounts_{self.label}")
 
+    def load_script(self):
+        table = f"accounts_{self.label}"
+        return f"BEGIN; DROP TABLE IF EXISTS {table}; CREATE TABLE {table} {COLUMNS};\n{self.copy()}COMMIT;"
+
     def load_new(self):
         self.drop()
-        return ROWS / seconds(f"BEGIN; CREATE TABLE accounts_{self.label} {COLUMNS};\n{self.copy()}COMMIT;", self.name)
+        return ROWS / seconds(self.load_script(), self.name)
 
     def load_full(self):
         self.drop()
@@ -158,9 +162,11 @@ def measures():
     for clients in (1, CLIENTS):
         yield f"UPDATE, {clients} client{'s' * (clients > 1)}", "tx/s", False, lambda m, c=clients: m.transactions(UPDATE, c)
     for what, own in (("memory", False), ("own memory", True)):
-        yield f"{what} of a scan", "MB", True, lambda m, o=own: m.memory(f"SELECT sum(abalance) FROM accounts_{m.label};", o)
+        yield f"{what}, scan", "MB", True, lambda m, o=own: m.memory(f"SELECT sum(abalance) FROM accounts_{m.label};", o)
     for what, own in (("memory", False), ("own memory", True)):
-        yield f"{what} of a load", "MB", True, lambda m, o=own: m.memory(f"TRUNCATE accounts_{m.label};\n{m.copy()}", o)
+        yield f"{what}, load full", "MB", True, lambda m, o=own: m.memory(f"TRUNCATE accounts_{m.label};\n{m.copy()}", o)
+    for what, own in (("memory", False), ("own memory", True)):
+        yield f"{what}, load new", "MB", True, lambda m, o=own: m.memory(m.load_script(), o)
 
 
 def write_rows(path):
