@@ -74,7 +74,7 @@ cluster_start() {
   local dir
   dir=$(cluster_dir "$1")
   forget_zombie "$1"
-  cluster_running "$1" || as_server pg_ctl -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null 9>&- ||
+  cluster_running "$1" || as_server pg_ctl -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null 8>&- 9>&- ||
     { tail -n 20 "$dir/server.log" >&2; die "the server of cluster $1 did not start; its log is $dir/server.log"; }
 }
 

@@ -46,7 +46,7 @@ compare_all() {
   local file slots=${PARALLEL:-2}
   kind=$1
   shift
-  scratch=$root/.run/out-$kind-pg$PG
+  scratch=${run_dir:?set by run.sh}/out-$kind-pg$PG
   rm -rf "$scratch"
   mkdir -p "$scratch"
   for file; do

@@ -19,9 +19,13 @@ suites=("$@")
 check_store
 pick_postgres
 
-RESULTS=$(mktemp)
 server=test-pg$PG
-export AM STORE RESULTS
+run_dir=$(run_dir)
+exec 8> "$run_dir/$server.lock"
+flock --nonblock 8 || die "another test run with PostgreSQL $PG is under way in $run_dir; FAKEGRES_RUN_DIR=/elsewhere runs beside it"
+
+RESULTS=$(mktemp)
+export AM STORE RESULTS run_dir
 trap 'cluster_destroy "$server" 2>/dev/null || true; rm -f "$RESULTS"' EXIT
 
 # Waiting for disks proves nothing here: no test pulls the machine's plug. Autovacuum comes often,
