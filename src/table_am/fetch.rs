@@ -71,6 +71,22 @@ pub(super) unsafe extern "C-unwind" fn tuple_fetch_row_version(
     }
 }
 
+/// Puts the version of a row that a snapshot sees into a slot, if it sees one.
+///
+/// # Safety
+/// `slot` must be one of the table's.
+pub(super) unsafe fn visible_into(
+    table: &Table,
+    tid: Tid,
+    at: &Snapshot,
+    slot: *mut pg_sys::TupleTableSlot,
+) -> bool {
+    let Some(row) = visible_version(table, tid, at) else { return false };
+    // SAFETY: the caller's promise.
+    unsafe { row.store_into(table, slot) };
+    true
+}
+
 /// The version that a TID names, whether or not it is superseded: what triggers ask for.
 fn any_version(table: &Table, tid: Tid) -> Option<Row> {
     // SAFETY: statements and triggers run under an active snapshot.

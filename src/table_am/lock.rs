@@ -6,6 +6,7 @@ use crate::error::raise;
 use crate::lock::{self, Mode, Policy};
 use crate::row;
 use crate::table::{self, Table};
+use crate::table_am::fetch;
 use crate::table_am::modify::{Current, Refusal, base_version, judge, own, read_newest};
 use crate::transaction;
 
@@ -21,14 +22,16 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
     flags: u8,
     failure: *mut pg_sys::TM_FailureData,
 ) -> pg_sys::TM_Result::Type {
+    transaction::check_writable();
     // SAFETY: PostgreSQL passes an open relation, a live snapshot and valid pointers.
     unsafe {
         let table = table::of(relation);
         let tid = row::tid(tid);
+        let mode = Mode::from(mode);
         (*failure).traversed = false;
         let newest = flags & pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8 != 0;
         let at = transaction::resolve(snapshot);
-        let found = lock(relation, &table, tid, command, Mode::from(mode), policy);
+        let found = lock(relation, &table, tid, command, mode, policy);
         let mut current = match found {
             Ok(current) => current,
             Err(refusal) => return refusal.tell(tid, failure),
@@ -36,14 +39,33 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
         if current.newest.own.is_none() {
             match judge(&table, &current, &at) {
                 Ok(()) => {}
+                Err(Refusal::Updated) if current.moved() && newest => moved_away(),
+                // Updates that leave the key alone do not disturb a lock on the key: the reader
+                // keeps what its snapshot saw.
+                Err(Refusal::Updated) if mode == Mode::KeyShare && !current.moved() => {
+                    if fetch::visible_into(&table, tid, &at, slot) {
+                        return pg_sys::TM_Result::TM_Ok;
+                    }
+                    return Refusal::Updated.tell(tid, failure);
+                }
                 Err(Refusal::Updated) if newest => (*failure).traversed = true,
                 Err(refusal) => return refusal.tell(tid, failure),
             }
-            remember(&table, &current);
+            if mode != Mode::KeyShare {
+                remember(&table, &current);
+            }
         }
         current.store_into(&table, slot);
         pg_sys::TM_Result::TM_Ok
     }
+}
+
+fn moved_away() -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        "tuple to be locked was already moved to another partition due to concurrent update",
+        "",
+    )
 }
 
 /// Locks a row and reads it as it is now.

@@ -18,6 +18,9 @@ use crate::table_am::insert::{count, with_encoded};
 use crate::transaction::{self, Active};
 use crate::{compat, lock};
 
+/// The note that a row leaves when an update moved it to another partition.
+const MOVED: &[u8] = b"moved";
+
 /// What a change of a row found.
 pub(super) struct Current {
     pub(super) row: RowId,
@@ -35,7 +38,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_delete(
     crosscheck: pg_sys::Snapshot,
     wait: bool,
     failure: *mut pg_sys::TM_FailureData,
-    _changing_partition: bool,
+    changing_partition: bool,
 ) -> pg_sys::TM_Result::Type {
     transaction::check_writable();
     // SAFETY: PostgreSQL passes an open relation, live snapshots and valid pointers.
@@ -50,7 +53,9 @@ pub(super) unsafe extern "C-unwind" fn tuple_delete(
         let bytes = current.length();
         transaction::with(|active| {
             let key = key::row_key(table.space, current.row);
-            active.store.write(&key, Change::Delete, command, current.newest.base())?;
+            let change =
+                if changing_partition { Change::DeleteNoted(MOVED) } else { Change::Delete };
+            active.store.write(&key, change, command, current.newest.base())?;
             count(active, &table, -1, -(bytes as i64));
             Ok(())
         })
@@ -102,6 +107,11 @@ pub(super) unsafe extern "C-unwind" fn tuple_update(
 }
 
 impl Current {
+    /// Whether the row was moved to another partition: who waited for it cannot follow it there.
+    pub(super) fn moved(&self) -> bool {
+        self.newest.committed.is_some_and(|committed| committed.deleted) && self.length() > 0
+    }
+
     /// Bytes of the row as it is.
     fn length(&self) -> usize {
         self.page.value(0).len().saturating_sub(self.offset)
@@ -226,8 +236,8 @@ pub(super) fn judge(table: &Table, current: &Current, at: &Snapshot) -> Result<(
     let seen = transaction::with(|active| seen(active, table, current.row)).max(at.version);
     match (committed.version <= seen, committed.deleted) {
         (true, false) => Ok(()),
-        (_, true) => Err(Refusal::Deleted),
-        (false, false) => Err(Refusal::Updated),
+        (_, true) if !current.moved() => Err(Refusal::Deleted),
+        _ => Err(Refusal::Updated),
     }
 }
 

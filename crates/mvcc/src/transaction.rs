@@ -32,6 +32,9 @@ pub enum Change<'a> {
     Put(&'a [&'a [u8]]),
     /// Leave a tombstone.
     Delete,
+    /// Leave a tombstone with a note for who looks at the key as it is now
+    /// ([`Transaction::newest`]); to everybody else the key is deleted.
+    DeleteNoted(&'a [u8]),
 }
 
 /// How a transaction behaves.
@@ -174,6 +177,7 @@ impl Transaction {
         let body = match change {
             Change::Put(parts) => parts.iter().map(|part| part.len()).sum(),
             Change::Delete => 0,
+            Change::DeleteNoted(note) => note.len(),
         };
         self.check_size(key, body)?;
         let limit = self.options.max_buffered;

@@ -228,11 +228,15 @@ impl Writes {
 }
 
 fn encode(change: Change<'_>) -> Box<[u8]> {
-    let parts = match change {
-        Change::Put(parts) => parts,
-        Change::Delete => &[],
+    let note;
+    let (parts, flags) = match change {
+        Change::Put(parts) => (parts, 0),
+        Change::Delete => (&[][..], Flags::TOMBSTONE),
+        Change::DeleteNoted(text) => {
+            note = [text];
+            (&note[..], Flags::TOMBSTONE)
+        }
     };
-    let flags = if matches!(change, Change::Delete) { Flags::TOMBSTONE } else { 0 };
     let size = HEADER + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut value = Vec::with_capacity(size);
     value.extend_from_slice(&Version::ZERO.0.to_be_bytes());
