@@ -14,7 +14,7 @@ AM ?= fakegres
 .PHONY: help run test bench install lint clean-run
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo 'Targets: run test bench install lint clean-run'
 
 # A server of its own with the extension, a demonstration, and psql.
