@@ -15,13 +15,15 @@ need_rust() {
     die "rustc is $have, and fakegres needs $want or newer. With rustup: rustup update stable"
 }
 
-# Prints nothing but what cargo says; the library is left in target/release.
+# Prints nothing but what cargo says. Each PostgreSQL has a target directory of its own: a library
+# built for one version does not load into another, and two runs may be under way.
 build_extension() {
   need_rust
   need_packages gcc make pkg-config clang libclang-dev
   say "Building the extension for PostgreSQL $PG (the first time takes some minutes)"
   (cd "$root" && PGRX_PG_CONFIG_PATH=$PG_CONFIG \
-    cargo build --package fakegres_am --release --no-default-features --features "pg$PG")
+    cargo build --package fakegres_am --release --no-default-features --features "pg$PG" \
+      --target-dir "$(target_dir)/pg$PG")
 }
 
 # The files go where this PostgreSQL looks for extensions. Versions 15 to 17 look in one place only.
@@ -31,7 +33,7 @@ install_extension() {
   share=$("$PG_CONFIG" --sharedir)/extension
   [ -w "$lib" ] && [ -w "$share" ] || as=(privileged)
   say "Installing the extension into $lib and $share"
-  "${as[@]}" install -m 755 "$(target_dir)/release/libfakegres_am.so" "$lib/fakegres_am.so"
+  "${as[@]}" install -m 755 "$(target_dir)/pg$PG/release/libfakegres_am.so" "$lib/fakegres_am.so"
   "${as[@]}" install -m 644 "$root/fakegres_am.control" "$root"/sql/fakegres_am--*.sql "$share/"
 }
 
