@@ -5,6 +5,14 @@ use pgrx::prelude::*;
 unsafe extern "C-unwind" {
     fn PreCommit_CheckForSerializationFailure();
 
+    /// Without pgrx's guard, which costs more than the call: it fails only for a slot of another
+    /// kind, and the callers' slots are ours.
+    pub(crate) fn ExecStoreHeapTuple(
+        tuple: *mut pg_sys::HeapTupleData,
+        slot: *mut pg_sys::TupleTableSlot,
+        should_free: bool,
+    ) -> *mut pg_sys::TupleTableSlot;
+
     // pgrx's own declarations of these stand behind a guard; see `ddl::hooks`.
     pub(crate) fn standard_ProcessUtility(
         statement: *mut pg_sys::PlannedStmt,
@@ -40,7 +48,6 @@ unsafe extern "C-unwind" {
 
 /// PostgreSQL's check that a SERIALIZABLE transaction may commit, for its heap tables. It is made
 /// before the store commits, because nothing may fail afterwards.
-#[allow(clippy::ffi_unwind_calls)]
 pub(crate) fn check_for_serialization_failure() {
     // SAFETY: called in the pre-commit phase, where PostgreSQL itself calls it a little later.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| PreCommit_CheckForSerializationFailure()) }
@@ -241,9 +248,7 @@ pub(crate) unsafe fn walk_query(
     context: *mut core::ffi::c_void,
 ) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        pg_sys::ffi::pg_guard_ffi_boundary(|| query_tree_walker(query, walker, context, 0))
-    }
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| query_tree_walker(query, walker, context, 0)) }
 }
 
 /// Visits the children of an expression.
@@ -256,7 +261,5 @@ pub(crate) unsafe fn walk_expression(
     context: *mut core::ffi::c_void,
 ) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_walker(node, walker, context))
-    }
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_walker(node, walker, context)) }
 }

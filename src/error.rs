@@ -48,10 +48,9 @@ fn raise_store(error: &Error) -> ! {
 fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
     use PgSqlErrorCode::*;
     match error {
-        Error::Conflict { .. } => (
-            ERRCODE_T_R_SERIALIZATION_FAILURE,
-            "The transaction might succeed if retried.",
-        ),
+        Error::Conflict { .. } => {
+            (ERRCODE_T_R_SERIALIZATION_FAILURE, "The transaction might succeed if retried.")
+        }
         Error::OutcomeUnknown { .. } => (
             ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN,
             "Look whether the transaction's changes are there before you repeat it.",
@@ -66,10 +65,9 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
             "Split the change into smaller transactions, raise fakegres.max_transaction_memory, or load into a table created in the same transaction.",
         ),
         Error::TooLarge { .. } => (ERRCODE_PROGRAM_LIMIT_EXCEEDED, ""),
-        Error::Full(_) => (
-            ERRCODE_DISK_FULL,
-            "Make room for the store. Nothing of this transaction was written.",
-        ),
+        Error::Full(_) => {
+            (ERRCODE_DISK_FULL, "Make room for the store. Nothing of this transaction was written.")
+        }
         Error::Denied(_) => (
             ERRCODE_INSUFFICIENT_PRIVILEGE,
             "The store must be writable for the server's operating system user.",

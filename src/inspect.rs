@@ -25,16 +25,20 @@ type StatusRow = (
 
 /// How the store is: one row, also when it cannot be reached.
 #[pg_extern]
-fn status() -> TableIterator<'static, (
-    name!(store, String),
-    name!(server_version, Option<String>),
-    name!(reachable, bool),
-    name!(latency_ms, Option<f64>),
-    name!(durability, Option<String>),
-    name!(namespace, String),
-    name!(bytes, Option<i64>),
-    name!(details, Option<String>),
-)> {
+#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the signature")]
+fn status() -> TableIterator<
+    'static,
+    (
+        name!(store, String),
+        name!(server_version, Option<String>),
+        name!(reachable, bool),
+        name!(latency_ms, Option<f64>),
+        name!(durability, Option<String>),
+        name!(namespace, String),
+        name!(bytes, Option<i64>),
+        name!(details, Option<String>),
+    ),
+> {
     TableIterator::once(status_row())
 }
 
@@ -53,7 +57,16 @@ fn status_row() -> StatusRow {
             let bytes = status.bytes.map(|bytes| bytes as i64);
             let version = Some(status.server_version);
             let durability = Some(status.durability);
-            (status.engine, version, true, Some(latency), durability, namespace, bytes, Some(details))
+            (
+                status.engine,
+                version,
+                true,
+                Some(latency),
+                durability,
+                namespace,
+                bytes,
+                Some(details),
+            )
         }
         Err(kv::Error::Interrupted) => {
             pgrx::check_for_interrupts!();
@@ -68,9 +81,7 @@ fn status_row() -> StatusRow {
 
 /// Live rows and bytes of a space, as its counters say.
 #[pg_extern]
-fn space_statistics(
-    space: i64,
-) -> TableIterator<'static, (name!(rows, i64), name!(bytes, i64))> {
+fn space_statistics(space: i64) -> TableIterator<'static, (name!(rows, i64), name!(bytes, i64))> {
     let (rows, bytes) = size::statistics(Space(space as u64));
     TableIterator::once((rows as i64, bytes as i64))
 }
@@ -89,12 +100,15 @@ fn sweep() -> i64 {
 
 /// The definitions of all tables in the store, of every database of the namespace.
 #[pg_extern]
-fn definitions() -> TableIterator<'static, (
-    name!(database, String),
-    name!(schema, String),
-    name!(name, String),
-    name!(definition, pgrx::JsonB),
-)> {
+fn definitions() -> TableIterator<
+    'static,
+    (
+        name!(database, String),
+        name!(schema, String),
+        name!(name, String),
+        name!(definition, pgrx::JsonB),
+    ),
+> {
     let prefix = key::all_definitions_prefix();
     let end = key::after_prefix(&prefix);
     let found = scan(prefix, end, usize::MAX);
@@ -144,9 +158,11 @@ fn kv_scan(
     let last = || key::after_prefix(&key::user_prefix());
     let end = end.map_or_else(last, |end| Key::User(end).encode());
     let found = scan(Key::User(start).encode(), end, most);
-    TableIterator::new(found.into_iter().map(|(key, value)| {
-        (key::user_part(&key).unwrap_or_default().to_vec(), value)
-    }))
+    TableIterator::new(
+        found
+            .into_iter()
+            .map(|(key, value)| (key::user_part(&key).unwrap_or_default().to_vec(), value)),
+    )
 }
 
 fn snapshot() -> Snapshot {
@@ -182,7 +198,10 @@ fn change(key: &[u8], change: Change<'_>) {
     let key = Key::User(key).encode();
     // SAFETY: reads the transaction's state.
     let (command, repeatable) = unsafe {
-        (pg_sys::GetCurrentCommandId(true), pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32)
+        (
+            pg_sys::GetCurrentCommandId(true),
+            pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32,
+        )
     };
     transaction::with(|active| {
         let mut page = active.store.page();

@@ -82,9 +82,10 @@ const PATIENCE: u32 = 4;
 pub(crate) fn row(table: &Table, row: RowId, mode: Mode, policy: Policy) -> bool {
     let Some(mut rows) = transaction::with(|active| {
         // Nobody else can see a space that this transaction made.
-        active.created(table.space).is_none().then(|| {
-            active.locks.0.get(&table.space).copied().unwrap_or_default()
-        })
+        active
+            .created(table.space)
+            .is_none()
+            .then(|| active.locks.0.get(&table.space).copied().unwrap_or_default())
     }) else {
         return true;
     };

@@ -88,10 +88,7 @@ fn is_tuple(bytes: &[u8]) -> bool {
 /// PostgreSQL's form of a TID.
 pub(crate) fn item_pointer(tid: Tid) -> pg_sys::ItemPointerData {
     pg_sys::ItemPointerData {
-        ip_blkid: pg_sys::BlockIdData {
-            bi_hi: (tid.block >> 16) as u16,
-            bi_lo: tid.block as u16,
-        },
+        ip_blkid: pg_sys::BlockIdData { bi_hi: (tid.block >> 16) as u16, bi_lo: tid.block as u16 },
         ip_posid: tid.offset,
     }
 }

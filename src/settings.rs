@@ -6,7 +6,8 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 /// Embedded, so that a new user has a working table at once.
 static STORAGE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"embedded"));
-static NAMESPACE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"default"));
+static NAMESPACE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"default"));
 /// Ten minutes: longer than reports usually take, short enough that history stays small.
 static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// PostgreSQL's lock table has room for about 8,000 locks by default, for all sessions together.

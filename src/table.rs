@@ -4,7 +4,7 @@
 //! entry, and PostgreSQL frees it whenever anything about the relation may have changed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use kv::{Error, Version};
@@ -14,6 +14,7 @@ use relation::{Key, Space, key, space};
 use crate::compat;
 use crate::ddl::mapping;
 use crate::error::{OrRaise, raise};
+use crate::pg::PerBackend;
 use crate::transaction::{self, Active};
 
 /// A fakegres table, as this backend knows it.
@@ -29,15 +30,13 @@ pub(crate) struct Table {
     published: Cell<Option<Version>>,
 }
 
-#[derive(Default)]
 struct Cache {
-    tables: HashMap<u64, Rc<Table>>,
+    tables: BTreeMap<u64, Rc<Table>>,
     last: u64,
 }
 
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
-}
+static CACHE: PerBackend<RefCell<Cache>> =
+    PerBackend(RefCell::new(Cache { tables: BTreeMap::new(), last: 0 }));
 
 /// The table behind an open relation.
 ///
@@ -49,7 +48,7 @@ pub(crate) unsafe fn of(relation: pg_sys::Relation) -> Rc<Table> {
     // SAFETY: the caller's promise.
     let locator = unsafe { compat::locator(relation) };
     if let Some(number) = cached
-        && let Some(table) = CACHE.with_borrow(|cache| cache.tables.get(number).cloned())
+        && let Some(table) = CACHE.borrow().tables.get(number).cloned()
         && table.locator == locator
     {
         return table;
@@ -76,17 +75,17 @@ unsafe fn load(relation: pg_sys::Relation, locator: compat::Locator) -> Rc<Table
         locator,
         published: Cell::new(None),
     });
-    CACHE.with_borrow_mut(|cache| {
-        cache.tables.retain(|_, other| other.oid != oid);
-        cache.last += 1;
-        cache.tables.insert(cache.last, Rc::clone(&table));
-        // SAFETY: a small allocation in the context that PostgreSQL frees rd_amcache from.
-        unsafe {
-            let number = pg_sys::MemoryContextAlloc(pg_sys::CacheMemoryContext, size_of::<u64>());
-            number.cast::<u64>().write(cache.last);
-            (*relation).rd_amcache = number;
-        }
-    });
+    // SAFETY: a small allocation in the context that PostgreSQL frees rd_amcache from.
+    let number = unsafe {
+        let number = pg_sys::MemoryContextAlloc(pg_sys::CacheMemoryContext, size_of::<u64>());
+        (*relation).rd_amcache = number;
+        &mut *number.cast::<u64>()
+    };
+    let cache = &mut *CACHE.borrow_mut();
+    cache.tables.retain(|_, other| other.oid != oid);
+    cache.last += 1;
+    *number = cache.last;
+    cache.tables.insert(cache.last, Rc::clone(&table));
     table
 }
 

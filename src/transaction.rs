@@ -26,6 +26,7 @@ use relation::row::Target;
 use relation::{Key, RowId, Space, Tid, key, lease, space};
 
 use crate::error::{OrRaise, raise, unsupported};
+use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
 use crate::table_am::scan::Scans;
@@ -66,32 +67,31 @@ struct Dropped {
     level: i32,
 }
 
-thread_local! {
-    static ACTIVE: RefCell<Option<Active>> = const { RefCell::new(None) };
-    static SCANS: RefCell<Scans> = RefCell::new(Scans::default());
-    static NEXT_SNAPSHOT: Cell<u32> = const { Cell::new(1) };
-    /// The first number that this transaction gave to a snapshot.
-    static FIRST_SNAPSHOT: Cell<u32> = const { Cell::new(1) };
-    /// Spaces to clear when PostgreSQL has committed or aborted.
-    static DOOMED: RefCell<Vec<Space>> = const { RefCell::new(Vec::new()) };
-}
+static ACTIVE: PerBackend<RefCell<Option<Active>>> = PerBackend(RefCell::new(None));
+static SCANS: PerBackend<RefCell<Scans>> = PerBackend(RefCell::new(Scans::new()));
+static NEXT_SNAPSHOT: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
+/// The first number that this transaction gave to a snapshot.
+static FIRST_SNAPSHOT: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
+/// Spaces to clear when PostgreSQL has committed or aborted.
+static DOOMED: PerBackend<RefCell<Vec<Space>>> = PerBackend(RefCell::new(Vec::new()));
 
 /// Runs with the transaction, begun if necessary.
 pub(crate) fn with<R>(run: impl FnOnce(&mut Active) -> R) -> R {
-    if ACTIVE.with_borrow(Option::is_none) {
-        begin();
+    if let Some(active) = ACTIVE.borrow_mut().as_mut() {
+        return run(active);
     }
-    ACTIVE.with_borrow_mut(|active| run(active.as_mut().expect("the transaction was begun")))
+    begin();
+    run(ACTIVE.borrow_mut().as_mut().expect("the transaction was begun"))
 }
 
 /// Runs with the transaction if there is one.
 pub(crate) fn with_begun<R>(run: impl FnOnce(&mut Active) -> R) -> Option<R> {
-    ACTIVE.with_borrow_mut(|active| active.as_mut().map(run))
+    ACTIVE.borrow_mut().as_mut().map(run)
 }
 
 /// Runs with the scans of this backend.
 pub(crate) fn with_scans<R>(run: impl FnOnce(&mut Scans) -> R) -> R {
-    SCANS.with_borrow_mut(run)
+    run(&mut SCANS.borrow_mut())
 }
 
 /// Oid of the database that this backend serves.
@@ -140,7 +140,7 @@ fn begin() {
         locks: crate::lock::Held::default(),
         touched: HashSet::new(),
     };
-    ACTIVE.with_borrow_mut(|slot| *slot = Some(active));
+    ACTIVE.replace(Some(active));
 }
 
 fn new_token(session: &Session) -> u32 {
@@ -406,7 +406,7 @@ impl Active {
             .into_iter()
             .partition::<Vec<_>, _>(|created| created.level >= level);
         self.created = kept;
-        DOOMED.with_borrow_mut(|doomed| doomed.extend(gone.iter().map(|created| created.space)));
+        DOOMED.borrow_mut().extend(gone.iter().map(|created| created.space));
         self.dropped.retain(|dropped| dropped.level < level);
         self.locks.forget();
         self.store.rollback_sub();
@@ -463,17 +463,17 @@ fn pre_commit() {
     let Some(mut active) = ACTIVE.take() else { return };
     if !active.store.has_writes() && active.created.is_empty() {
         // Spaces to drop, and locks, remain for the end of the transaction.
-        ACTIVE.set(Some(active));
+        ACTIVE.replace(Some(active));
         return;
     }
     crate::compat::check_for_serialization_failure();
     let doomed: Vec<Space> = active.created.iter().map(|created| created.space).collect();
     // If anything fails from here on, PostgreSQL aborts and these spaces go.
-    DOOMED.with_borrow_mut(|list| list.extend(&doomed));
+    DOOMED.borrow_mut().extend(&doomed);
     active.publish();
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
     store.commit().or_raise();
-    ACTIVE.set(Some(active));
+    ACTIVE.replace(Some(active));
 }
 
 /// A transaction that did nothing, for what PostgreSQL still reads between our commit and its own.

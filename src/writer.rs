@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use kv::{Environment, Error, Result, Store};
 use kv_lmdb::{Lmdb, LmdbOptions, Writer, WriterOptions};
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags,
+};
 use pgrx::prelude::*;
 
 use crate::error::raise;
@@ -122,11 +124,8 @@ pub extern "C-unwind" fn fakegres_writer_main(_arg: pg_sys::Datum) {
     };
     // SAFETY: reads a variable that the postmaster set before it forked.
     let backends = unsafe { pg_sys::MaxBackends }.max(0) as u32;
-    let options = WriterOptions {
-        identity: identity(),
-        max_readers: backends + 128,
-        ..Default::default()
-    };
+    let options =
+        WriterOptions { identity: identity(), max_readers: backends + 128, ..Default::default() };
     let served = Writer::open(&dir, options).and_then(|mut writer| writer.run(&Worker));
     if let Err(error) = served {
         complain(&error);

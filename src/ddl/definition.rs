@@ -7,8 +7,8 @@ use pgrx::prelude::*;
 use relation::Key;
 use relation::definition::TableDef;
 
-use crate::error::{OrRaise, raise};
 use crate::ddl::mapping;
+use crate::error::{OrRaise, raise};
 use crate::{compat, pg, transaction};
 
 /// Reads a table's definition out of PostgreSQL's catalog.

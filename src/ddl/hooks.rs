@@ -128,7 +128,9 @@ unsafe extern "C-unwind" fn look_at_utility(statement: *mut pg_sys::PlannedStmt)
     unsafe {
         let node = (*statement).utilityStmt;
         match (*node).type_ {
-            pg_sys::NodeTag::T_CreatedbStmt => check_template(&*node.cast::<pg_sys::CreatedbStmt>()),
+            pg_sys::NodeTag::T_CreatedbStmt => {
+                check_template(&*node.cast::<pg_sys::CreatedbStmt>())
+            }
             pg_sys::NodeTag::T_VariableSetStmt => {
                 note_snapshot_import(&*node.cast::<pg_sys::VariableSetStmt>());
             }

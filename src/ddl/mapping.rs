@@ -63,8 +63,7 @@ pub(crate) fn insert(locator: Locator, relation: pg_sys::Oid, space: Space) {
             pg_sys::MyDatabaseId.into(),
         ];
         let mut nulls = [false; COLUMNS];
-        let tuple =
-            pg_sys::heap_form_tuple((*map).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
+        let tuple = pg_sys::heap_form_tuple((*map).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
         pg_sys::CatalogTupleInsert(map, tuple);
         pg_sys::heap_freetuple(tuple);
         pg_sys::table_close(map, pg_sys::NoLock as i32);
@@ -80,8 +79,8 @@ pub(crate) fn remove(locator: Locator) -> Option<Space> {
         found = Some(entry);
     });
     let entry = found?;
-    let ours = entry.database.to_u32() == transaction::database()
-        && entry.store == session::get().name;
+    let ours =
+        entry.database.to_u32() == transaction::database() && entry.store == session::get().name;
     ours.then_some(entry.space)
 }
 
@@ -115,7 +114,7 @@ fn key(column: i16, value: pg_sys::Oid) -> pg_sys::ScanKeyData {
             &mut key,
             column,
             pg_sys::BTEqualStrategyNumber as u16,
-            pg_sys::Oid::from(pg_sys::F_OIDEQ).into(),
+            pg_sys::Oid::from(pg_sys::F_OIDEQ),
             value.into(),
         );
     }

@@ -54,10 +54,7 @@ fn is_size(function: pg_sys::Oid) -> bool {
 
 /// Looks whether there is anything to replace, which is rare.
 #[pg_guard]
-unsafe extern "C-unwind" fn walk(
-    node: *mut pg_sys::Node,
-    found: *mut core::ffi::c_void,
-) -> bool {
+unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, found: *mut core::ffi::c_void) -> bool {
     if node.is_null() {
         return false;
     }

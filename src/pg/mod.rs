@@ -1,10 +1,27 @@
 //! Small safe handles over what PostgreSQL gives as raw pointers.
 
 use std::ffi::{CStr, CString};
+use std::ops::Deref;
 
 use pgrx::prelude::*;
 
 use crate::error::raise;
+
+/// A variable of the backend. PostgreSQL's processes have one thread each, and a plain static costs
+/// less than a thread's own variable where it is looked at for every row.
+pub(crate) struct PerBackend<T>(pub(crate) T);
+
+// SAFETY: only the backend's one thread ever uses it.
+unsafe impl<T> Sync for PerBackend<T> {}
+
+impl<T> Deref for PerBackend<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// The name of an open relation.
 ///

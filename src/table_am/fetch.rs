@@ -35,11 +35,7 @@ impl Current {
     ///
     /// # Safety
     /// `slot` must be one of the table's.
-    pub(super) unsafe fn store_into(
-        &mut self,
-        table: &Table,
-        slot: *mut pg_sys::TupleTableSlot,
-    ) {
+    pub(super) unsafe fn store_into(&mut self, table: &Table, slot: *mut pg_sys::TupleTableSlot) {
         let own = self.newest.own.map(|own| own.id);
         let (tid, command) =
             transaction::with(|active| (active.tid(self.row, own), active.command(own)));
@@ -105,7 +101,11 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
             Some(mvcc::Base::Seen(version)) => version,
             _ => {
                 let statement = active_snapshot.map_or(Version::MAX, |at| at.version);
-                active.seen.get(&(table.space, row)).copied().map_or(statement, |v| v.max(statement))
+                active
+                    .seen
+                    .get(&(table.space, row))
+                    .copied()
+                    .map_or(statement, |v| v.max(statement))
             }
         };
         // Command zero sees no own writes.
@@ -138,7 +138,8 @@ fn committed_version(
 ) -> Option<Row> {
     let zero = table.zero(active);
     let mut page = active.store.page();
-    let found = active.store.get(&key::row_key(table.space, row), at, zero, &mut page).or_raise()?;
+    let found =
+        active.store.get(&key::row_key(table.space, row), at, zero, &mut page).or_raise()?;
     if active.hides(table.space, found.version, row, at) && at.command != 0 {
         return None;
     }

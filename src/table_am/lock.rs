@@ -83,11 +83,8 @@ unsafe fn lock(
     if let Some(current) = own(table, row, id, command)? {
         return Ok(current);
     }
-    let wait = if policy == pg_sys::LockWaitPolicy::LockWaitBlock {
-        Policy::Wait
-    } else {
-        Policy::Skip
-    };
+    let wait =
+        if policy == pg_sys::LockWaitPolicy::LockWaitBlock { Policy::Wait } else { Policy::Skip };
     if lock::row(table, row, mode, wait) {
         return Ok(read_newest(table, row));
     }

@@ -73,19 +73,13 @@ pub(super) unsafe extern "C-unwind" fn parallelscan_reinitialize(
 }
 
 #[cfg(not(feature = "pg18"))]
-unsafe fn set_relation(
-    base: &mut pg_sys::ParallelTableScanDescData,
-    relation: pg_sys::Relation,
-) {
+unsafe fn set_relation(base: &mut pg_sys::ParallelTableScanDescData, relation: pg_sys::Relation) {
     // SAFETY: the relation is open.
     base.phs_relid = unsafe { (*relation).rd_id };
 }
 
 #[cfg(feature = "pg18")]
-unsafe fn set_relation(
-    base: &mut pg_sys::ParallelTableScanDescData,
-    relation: pg_sys::Relation,
-) {
+unsafe fn set_relation(base: &mut pg_sys::ParallelTableScanDescData, relation: pg_sys::Relation) {
     // SAFETY: the relation is open.
     base.phs_locator = unsafe { (*relation).rd_locator };
 }

@@ -119,7 +119,8 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_for_cluster(
         let command = pg_sys::GetCurrentCommandId(true);
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let slot = pg_sys::table_slot_create(old, std::ptr::null_mut());
-        let desc = scan::scan_begin(old, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        let desc =
+            scan::scan_begin(old, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
         let mut rows = 0.0;
         scan::state(desc).open_range(None, 1000);
         while scan::state(desc).next_into(Direction::Forward, slot) {

@@ -46,10 +46,15 @@ pub(crate) struct State {
 }
 
 /// The scans of this backend that have not ended.
-#[derive(Default)]
+#[allow(clippy::vec_box, reason = "PostgreSQL's descriptors point at the states")]
 pub(crate) struct Scans(Vec<Box<State>>);
 
 impl Scans {
+    /// None.
+    pub(crate) const fn new() -> Scans {
+        Scans(Vec::new())
+    }
+
     /// Drops all of them.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
@@ -57,7 +62,10 @@ impl Scans {
 
     /// A savepoint was released: its scans belong to the level below.
     pub(crate) fn release_level(&mut self, level: i32) {
-        self.0.iter_mut().filter(|scan| scan.level >= level).for_each(|scan| scan.level = level - 1);
+        self.0
+            .iter_mut()
+            .filter(|scan| scan.level >= level)
+            .for_each(|scan| scan.level = level - 1);
     }
 
     /// A savepoint was rolled back: its scans are over.
@@ -310,7 +318,7 @@ impl State {
         .or_raise();
         if found {
             // SAFETY: the tuple lies in the cursor's page until the next call.
-            unsafe { pg_sys::ExecStoreHeapTuple(tuple, slot, false) };
+            unsafe { compat::ExecStoreHeapTuple(tuple, slot, false) };
         }
         found
     }
