@@ -1,0 +1,77 @@
+//! How long to wait, counted in slices, between which the caller is asked whether to stop.
+//!
+//! The core has no clock, so time is what the waits add up to.
+
+use std::os::fd::BorrowedFd;
+
+use kv::{Environment, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// Longest wait between two questions whether to stop, in milliseconds.
+const SLICE: u32 = 50;
+
+/// Milliseconds before something is tried once more.
+const PAUSE: u32 = 20;
+
+/// What is left of a time-out; none means to wait as long as the caller does.
+#[derive(Debug)]
+pub(crate) struct Patience(Option<u32>);
+
+impl Patience {
+    pub(crate) fn millis(millis: u32) -> Patience {
+        Patience(Some(millis))
+    }
+
+    pub(crate) fn endless() -> Patience {
+        Patience(None)
+    }
+
+    /// Waits for a socket. A signal ends the wait, so that its reason is asked for at once.
+    pub(crate) fn wait(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        events: PollFlags,
+        env: &dyn Environment,
+    ) -> Result<()> {
+        let mut fds = [PollFd::from_borrowed_fd(socket, events)];
+        if self.sleep(&mut fds, SLICE, env)? {
+            return Ok(());
+        }
+        match self.0 {
+            Some(0) => Err(Error::Unavailable("the server does not answer".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits a little; false if there is no time left.
+    pub(crate) fn pause(&mut self, env: &dyn Environment) -> Result<bool> {
+        if self.0 == Some(0) {
+            return Ok(false);
+        }
+        self.sleep(&mut [], PAUSE, env)?;
+        Ok(true)
+    }
+
+    fn sleep(
+        &mut self,
+        fds: &mut [PollFd<'_>],
+        millis: u32,
+        env: &dyn Environment,
+    ) -> Result<bool> {
+        if env.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let millis = self.0.map_or(millis, |left| left.min(millis));
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(millis) * 1_000_000 };
+        let ready = match poll(fds, Some(&timeout)) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(Error::Unavailable(error.to_string())),
+        };
+        if let Some(left) = self.0.as_mut().filter(|_| !ready) {
+            *left -= millis;
+        }
+        if !ready && env.interrupted() { Err(Error::Interrupted) } else { Ok(ready) }
+    }
+}
