@@ -3,10 +3,10 @@
 //! It is opened on first use, never in the postmaster, and stays for the life of the backend. A
 //! change of `fakegres.storage` or `fakegres.namespace` takes effect with the next transaction.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kv::{Environment, Error, Result, Store};
 use pgrx::pg_sys;
@@ -14,19 +14,43 @@ use relation::lease::Lease;
 use relation::{Key, RowId, Space, namespace};
 
 use crate::error::OrRaise;
+use crate::pg::PerBackend;
 use crate::settings;
 
 /// What PostgreSQL lends to the layers below.
 #[derive(Debug)]
 pub(crate) struct Backend;
 
+/// How long a commit that was sent goes on waiting for its answer after a cancel. A cancel that
+/// comes at that moment is late; only a store that hangs makes the outcome unknown.
+const COMMIT_GRACE: Duration = Duration::from_millis(700);
+
+/// When a commit was first asked to stop; `None` outside of commits.
+static COMMITTING: PerBackend<Cell<Option<Option<Instant>>>> = PerBackend(Cell::new(None));
+
+/// Runs a commit, which a cancel does not stop at once.
+pub(crate) fn while_committing<R>(commit: impl FnOnce() -> R) -> R {
+    COMMITTING.set(Some(None));
+    let result = commit();
+    end_of_commit();
+    result
+}
+
+/// Cancels stop what waits again, at once.
+pub(crate) fn end_of_commit() {
+    COMMITTING.set(None);
+}
+
 impl Environment for Backend {
     fn interrupted(&self) -> bool {
-        // SAFETY: plain flags that signal handlers set; reading them has no precondition.
-        unsafe {
-            pg_sys::InterruptHoldoffCount == 0
-                && pg_sys::CritSectionCount == 0
-                && (pg_sys::QueryCancelPending != 0 || pg_sys::ProcDiePending != 0)
+        let asked = asked_to_stop();
+        match COMMITTING.get() {
+            Some(since) if asked => {
+                let since = since.unwrap_or_else(Instant::now);
+                COMMITTING.set(Some(Some(since)));
+                since.elapsed() >= COMMIT_GRACE
+            }
+            _ => asked,
         }
     }
 
@@ -41,6 +65,15 @@ impl Environment for Backend {
         let filled = unsafe { pg_sys::pg_strong_random((&raw mut bits).cast(), size_of::<u64>()) };
         assert!(filled, "the operating system gives no random numbers");
         bits
+    }
+}
+
+fn asked_to_stop() -> bool {
+    // SAFETY: plain flags that signal handlers set; reading them has no precondition.
+    unsafe {
+        pg_sys::InterruptHoldoffCount == 0
+            && pg_sys::CritSectionCount == 0
+            && (pg_sys::QueryCancelPending != 0 || pg_sys::ProcDiePending != 0)
     }
 }
 

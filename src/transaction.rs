@@ -6,9 +6,10 @@
 //! # Snapshots
 //!
 //! PostgreSQL's snapshot gets a version of the store with its first use (or when a query starts,
-//! see `ddl::hooks`). The tie is a number in `speculativeToken`, a field that means nothing in an
-//! MVCC snapshot and is copied with it; the numbers are never used twice in a backend, so that a
-//! stale one is only unknown. REPEATABLE READ keeps one PostgreSQL snapshot, and so one version.
+//! see `ddl::hooks`). The version is kept in two of its fields that mean nothing in an MVCC snapshot
+//! and are copied with it: `vistest` holds the version, and `speculativeToken` the number of the
+//! transaction that put it there, so that nothing stale is taken for one. REPEATABLE READ keeps one
+//! PostgreSQL snapshot, and so one version.
 //!
 //! # Levels
 //!
@@ -42,7 +43,6 @@ pub(crate) struct Active {
     pub(crate) token: u32,
     /// The tokens of the levels below: a savepoint's rows have another one.
     tokens: Vec<u32>,
-    versions: HashMap<u32, Version>,
     created: Vec<Created>,
     dropped: Vec<Dropped>,
     /// Versions of rows that this transaction saw after it waited for their lock: newer than its
@@ -69,9 +69,8 @@ struct Dropped {
 
 static ACTIVE: PerBackend<RefCell<Option<Active>>> = PerBackend(RefCell::new(None));
 static SCANS: PerBackend<RefCell<Scans>> = PerBackend(RefCell::new(Scans::new()));
-static NEXT_SNAPSHOT: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
-/// The first number that this transaction gave to a snapshot.
-static FIRST_SNAPSHOT: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
+/// The number of this transaction in this backend, by which it knows the snapshots that it tied.
+static TRANSACTION: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
 /// Spaces to clear when PostgreSQL has committed or aborted.
 static DOOMED: PerBackend<RefCell<Vec<Space>>> = PerBackend(RefCell::new(Vec::new()));
 
@@ -133,7 +132,6 @@ fn begin() {
         store,
         token,
         tokens: vec![token; level() as usize - 1],
-        versions: HashMap::new(),
         created: Vec::new(),
         dropped: Vec::new(),
         seen: HashMap::new(),
@@ -169,40 +167,46 @@ pub(crate) unsafe fn resolve(snapshot: pg_sys::Snapshot) -> Snapshot {
     if pg.snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC {
         return NOW;
     }
-    let number = tie(pg);
-    if let Some(version) = with(|active| active.versions.get(&number).copied()) {
-        return Snapshot { version, command: pg.curcid };
-    }
-    let version = new_version();
-    if number != 0 {
-        with(|active| active.versions.insert(number, version));
-    }
+    let version = version_of(pg);
     Snapshot { version, command: pg.curcid }
 }
 
-/// The number of a snapshot, given to it now if it has none. Zero for a snapshot that is not a
-/// copy: PostgreSQL's own variable, about to be overwritten.
-fn tie(pg: &mut pg_sys::SnapshotData) -> u32 {
+fn version_of(pg: &mut pg_sys::SnapshotData) -> Version {
+    // A worker's snapshots are restored without the fields that tie them.
+    if let Some(version) = leaders_version() {
+        return version;
+    }
     if uses_one_snapshot() {
         tie_transaction(pg);
     }
-    if pg.copied && !is_tied(pg) {
-        pg.speculativeToken = new_number();
+    if is_tied(pg) {
+        return Version(pg.vistest as u64);
     }
-    if pg.copied { pg.speculativeToken } else { 0 }
+    let version = new_version();
+    tie(pg, version);
+    version
 }
 
-/// The statements of a REPEATABLE READ transaction get copies of one snapshot, which must have its
-/// number before they are made. The first to ask got its copy earlier, so it is given the same.
+/// Binds a snapshot to a version, unless it is PostgreSQL's own variable, about to be overwritten.
+fn tie(pg: &mut pg_sys::SnapshotData, version: Version) {
+    if pg.copied {
+        pg.speculativeToken = TRANSACTION.get();
+        pg.vistest = version.0 as *mut pg_sys::GlobalVisState;
+    }
+}
+
+/// The statements of a REPEATABLE READ transaction get copies of one snapshot, which must be tied
+/// before they are made. The first to ask got its copy earlier, so it is given the same version.
 fn tie_transaction(pg: &mut pg_sys::SnapshotData) {
     // SAFETY: the transaction's snapshot lives as long as the transaction.
     let Some(first) = (unsafe { pg_sys::GetTransactionSnapshot().as_mut() }) else { return };
     if is_tied(first) || !first.copied {
         return;
     }
-    first.speculativeToken = new_number();
+    let version = new_version();
+    tie(first, version);
     if !is_tied(pg) {
-        pg.speculativeToken = first.speculativeToken;
+        tie(pg, version);
     }
 }
 
@@ -215,7 +219,9 @@ pub(crate) unsafe fn query_starts(snapshot: pg_sys::Snapshot) {
     // SAFETY: the caller's promise.
     let Some(pg) = (unsafe { snapshot.as_ref() }) else { return };
     let untied = pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC && !is_tied(pg);
-    if untied && uses_one_snapshot() && crate::pg::fakegres() != pg_sys::InvalidOid {
+    // A query of heap tables must not fail because the store cannot be reached.
+    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && session::try_get().is_ok();
+    if untied && uses_one_snapshot() && !ddl::imported_snapshot() && ready() {
         // SAFETY: the caller's promise.
         unsafe { resolve(snapshot) };
     }
@@ -227,20 +233,17 @@ fn uses_one_snapshot() -> bool {
 }
 
 fn is_tied(pg: &pg_sys::SnapshotData) -> bool {
-    pg.speculativeToken >= FIRST_SNAPSHOT.get() && pg.speculativeToken < NEXT_SNAPSHOT.get()
+    pg.speculativeToken == TRANSACTION.get()
 }
 
-fn new_number() -> u32 {
-    NEXT_SNAPSHOT.replace(NEXT_SNAPSHOT.get().checked_add(1).expect("fewer than 2^32 snapshots"))
+/// In a parallel worker, the version of the leader's query.
+fn leaders_version() -> Option<Version> {
+    // SAFETY: reads a variable of the backend.
+    let worker = unsafe { pg_sys::ParallelWorkerNumber } >= 0;
+    if worker { settings::worker_snapshot().map(Version) } else { None }
 }
 
 fn new_version() -> Version {
-    // SAFETY: reads a variable of the backend.
-    if unsafe { pg_sys::ParallelWorkerNumber } >= 0
-        && let Some(version) = settings::worker_snapshot()
-    {
-        return Version(version);
-    }
     match settings::as_of() {
         None => with(|active| active.store.read_version()).or_raise(),
         Some(moment) => version_as_of(&moment),
@@ -472,7 +475,8 @@ fn pre_commit() {
     DOOMED.borrow_mut().extend(&doomed);
     active.publish();
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
-    store.commit().or_raise();
+    let committed = session::while_committing(|| store.commit());
+    committed.or_raise();
     ACTIVE.replace(Some(active));
 }
 
@@ -502,7 +506,8 @@ fn pre_prepare() {
 /// Releases everything. Must not fail: PostgreSQL has committed or aborted.
 fn end(committed: bool) {
     with_scans(Scans::clear);
-    FIRST_SNAPSHOT.set(NEXT_SNAPSHOT.get());
+    session::end_of_commit();
+    TRANSACTION.set(TRANSACTION.get().checked_add(1).unwrap_or(1));
     let active = ACTIVE.take();
     let mut doomed = DOOMED.take();
     if let Some(active) = active {

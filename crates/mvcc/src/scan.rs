@@ -10,7 +10,7 @@
 
 use std::rc::Rc;
 
-use kv::{Direction, Layout, Page, Result, ScanRequest, Store, Ticket, Version};
+use kv::{Direction, Error, Layout, Page, Result, ScanRequest, Store, Ticket, Version};
 
 use crate::read::Sight;
 use crate::value::{page, slot_and_body};
@@ -188,6 +188,10 @@ impl Scan {
 
     /// Replaces the page by its neighbour.
     fn load(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
+        // A range full of deleted rows is passed over page by page before anything is returned.
+        if txn.env.interrupted() {
+            return Err(Error::Interrupted);
+        }
         let ticket = match self.take_ahead(direction) {
             Some(ticket) => ticket,
             None => {
