@@ -26,6 +26,8 @@ local function passes(value, newest)
   return not newer(value, newest)
 end
 
+-- A page may hold keys beside the range, which need not have stamps; they are rare, so that keys
+-- are looked at only where a value would not pass.
 local function range_passes(start, finish, newest)
   return pages_up(start, finish, function(raw)
     local at, size = HEADER + 1, #raw
@@ -33,9 +35,11 @@ local function range_passes(start, finish, newest)
       local key_length, value_length, body = read('<I2I4', raw, at)
       local value = body + key_length
       at = value + value_length
-      if not passes(sub(raw, value, math.min(value + 7, at - 1)), newest) then
+      if value_length < 8 or newer(sub(raw, value, value + 7), newest) then
         local key = sub(raw, body, value - 1)
-        if not less(key, start) and less(key, finish) then return false end
+        if not less(key, start) and less(key, finish) then
+          return passes(sub(raw, value, at - 1), newest)
+        end
       end
     end
     return true
@@ -248,6 +252,7 @@ end
 
 local counts, crowded = {}, {}
 
+-- The number of a segment's pages. It is told of a change before the change is made.
 local function count(segment, change)
   counts[segment] = (counts[segment] or call('ZCARD', index .. segment)) + change
   return counts[segment]
@@ -279,8 +284,8 @@ local function store(segment, bound, records, from, to)
   for i = from, to - 1 do at = at + #records[i] end
   local data = pack('<I4I4', to - from + 1, at) .. concat(records, '', from, to)
   if call('HSET', content .. segment, bound, data) == 1 then
-    call('ZADD', index .. segment, 0, bound)
     if count(segment, 1) == 1 then call('ZADD', root, 0, segment) end
+    call('ZADD', index .. segment, 0, bound)
     if counts[segment] > SPAN then crowded[segment] = true end
   end
 end
@@ -294,9 +299,9 @@ end
 
 local function drop_page(page)
   if page.fresh then return end
+  if count(page.segment, -1) == 0 then call('ZREM', root, page.segment) end
   call('HDEL', content .. page.segment, page.bound)
   call('ZREM', index .. page.segment, page.bound)
-  if count(page.segment, -1) == 0 then call('ZREM', root, page.segment) end
 end
 
 -- Pages are left full where rows were appended; others are divided evenly, with room to grow.
