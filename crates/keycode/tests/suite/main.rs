@@ -6,6 +6,7 @@
 //! | `columns` | so do keys of several columns in mixed orders, with NULLs |
 //! | `ranges` | a range has exactly the keys for which its condition is true |
 //! | `long` | what shortening keeps |
+//! | `postgresql` | so does a list of values that a real PostgreSQL sorted |
 //! | `format` | the bytes themselves, which stores hold |
 //! | `reference` | the comparisons, written after PostgreSQL's sources |
 //! | `values` | values of every type, at random and at the edges |
@@ -14,6 +15,7 @@ mod columns;
 mod format;
 mod long;
 mod order;
+mod postgresql;
 mod ranges;
 mod reference;
 mod values;
