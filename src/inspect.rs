@@ -56,7 +56,7 @@ fn status_row() -> StatusRow {
             let details = details.collect::<Vec<_>>().join("; ");
             let bytes = status.bytes.map(|bytes| bytes as i64);
             let version = Some(status.server_version);
-            let durability = Some(status.durability);
+            let durability = Some(durability_in_force(status.durability));
             (
                 status.engine,
                 version,
@@ -76,6 +76,16 @@ fn status_row() -> StatusRow {
             let store = session::kind_of_store();
             (store, None, false, None, None, namespace, None, Some(error.to_string()))
         }
+    }
+}
+
+/// What this session's commits survive: `synchronous_commit` has a say too.
+fn durability_in_force(of_store: String) -> String {
+    match transaction::durability() {
+        kv::Durability::Relaxed => format!(
+            "synchronous_commit is off: a crash of the machine may take back the last commits, whole; otherwise {of_store}"
+        ),
+        _ => of_store,
     }
 }
 

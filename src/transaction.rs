@@ -50,6 +50,7 @@ pub(crate) struct Active {
     pub(crate) seen: HashMap<(Space, RowId), Version>,
     pub(crate) locks: crate::lock::Held,
     touched: HashSet<pg_sys::Oid>,
+    touched_all: bool,
 }
 
 /// A space made by this transaction.
@@ -137,6 +138,7 @@ fn begin() {
         seen: HashMap::new(),
         locks: crate::lock::Held::default(),
         touched: HashSet::new(),
+        touched_all: false,
     };
     ACTIVE.replace(Some(active));
 }
@@ -145,7 +147,8 @@ fn new_token(session: &Session) -> u32 {
     (session.env.random() as u32).max(pg_sys::FirstNormalTransactionId.into_inner())
 }
 
-fn durability() -> Durability {
+/// What a commit of this session must survive.
+pub(crate) fn durability() -> Durability {
     // SAFETY: reads a setting.
     let wanted = unsafe { pg_sys::synchronous_commit };
     if wanted == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32 {
@@ -220,7 +223,7 @@ pub(crate) unsafe fn query_starts(snapshot: pg_sys::Snapshot) {
     let Some(pg) = (unsafe { snapshot.as_ref() }) else { return };
     let untied = pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC && !is_tied(pg);
     // A query of heap tables must not fail because the store cannot be reached.
-    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && session::try_get().is_ok();
+    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && is_open();
     if untied && uses_one_snapshot() && !ddl::imported_snapshot() && ready() {
         // SAFETY: the caller's promise.
         unsafe { resolve(snapshot) };
@@ -281,6 +284,11 @@ pub(crate) fn check_writable() {
             "RESET fakegres.as_of first.",
         );
     }
+}
+
+/// Whether a store can be reached, without an error if not.
+pub(crate) fn is_open() -> bool {
+    session::try_get().is_ok()
 }
 
 /// Whether parallel workers would miss something that this transaction did.
@@ -372,6 +380,11 @@ impl Active {
         self.touched.insert(table);
     }
 
+    /// Notes that the definition of any table may have changed.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched_all = true;
+    }
+
     /// Publishes the spaces that this transaction made.
     fn publish(&mut self) {
         for created in &self.created {
@@ -461,8 +474,9 @@ unsafe extern "C-unwind" fn transaction_event(
 }
 
 fn pre_commit() {
-    let touched = with_begun(|active| std::mem::take(&mut active.touched)).unwrap_or_default();
-    ddl::definition::write(touched);
+    let touched = with_begun(|active| (std::mem::take(&mut active.touched), active.touched_all));
+    let (tables, all) = touched.unwrap_or_default();
+    ddl::definition::write(tables, all);
     let Some(mut active) = ACTIVE.take() else { return };
     if !active.store.has_writes() && active.created.is_empty() {
         // Spaces to drop, and locks, remain for the end of the transaction.

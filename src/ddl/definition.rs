@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use relation::Key;
 use relation::definition::TableDef;
 
-use crate::ddl::mapping;
+use crate::ddl::{catalog, mapping};
 use crate::error::{OrRaise, raise};
 use crate::{compat, pg, transaction};
 
@@ -15,12 +15,16 @@ use crate::{compat, pg, transaction};
 const QUERY: &str = include_str!("definition.sql");
 
 /// Writes the definitions of tables that changed, and removes those of tables that are gone.
-pub(crate) fn write(touched: HashSet<pg_sys::Oid>) {
+pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     let mut tables: Vec<pg_sys::Oid> = touched.into_iter().collect();
+    if all {
+        tables.extend(with_snapshot(catalog::all_tables));
+    }
     if tables.is_empty() {
         return;
     }
     tables.sort_unstable_by_key(|table| table.to_u32());
+    tables.dedup();
     let mut changed = false;
     for table in tables {
         let definition = if is_kept(table) { read(table) } else { None };
@@ -40,6 +44,17 @@ fn is_kept(table: pg_sys::Oid) -> bool {
 
 /// Reads a definition with the user's own rights; names are written in full.
 fn read(table: pg_sys::Oid) -> Option<TableDef> {
+    let json = with_snapshot(|| Spi::get_one_with_args::<String>(QUERY, &[table.into()]));
+    let json = json.unwrap_or_else(|error| unreadable(&error.to_string()))?;
+    let mut definition: TableDef =
+        serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
+    definition.space = space(table);
+    Some(definition)
+}
+
+/// Runs with a snapshot that sees what this transaction did, and no schema but PostgreSQL's own in
+/// the search path.
+fn with_snapshot<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: the snapshot and the setting are put back below, or by the abort.
     let level = unsafe {
         pg_sys::CommandCounterIncrement();
@@ -57,17 +72,13 @@ fn read(table: pg_sys::Oid) -> Option<TableDef> {
         );
         level
     };
-    let json = Spi::get_one_with_args::<String>(QUERY, &[table.into()]);
+    let result = run();
     // SAFETY: what was pushed above.
     unsafe {
         pg_sys::AtEOXact_GUC(true, level);
         pg_sys::PopActiveSnapshot();
     }
-    let json = json.unwrap_or_else(|error| unreadable(&error.to_string()))?;
-    let mut definition: TableDef =
-        serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
-    definition.space = space(table);
-    Some(definition)
+    result
 }
 
 fn space(table: pg_sys::Oid) -> Option<u64> {
@@ -96,10 +107,13 @@ fn store(table: pg_sys::Oid, definition: Option<&TableDef>) -> bool {
         let mut page = active.store.page();
         let newest = active.store.newest(&key, kv::Version::ZERO, &mut page)?;
         let encoded = definition.map(TableDef::encode);
+        let there = newest.exists().then(|| page.value(0)[mvcc::HEADER..].to_vec());
+        if there == encoded {
+            return Ok(false);
+        }
         let change = match &encoded {
             Some(encoded) => Change::Put(&[encoded]),
-            None if newest.exists() => Change::Delete,
-            None => return Ok(false),
+            None => Change::Delete,
         };
         active.store.write(&key, change, 0, newest.base())?;
         Ok(true)

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 use relation::space;
 
+use crate::ddl::catalog::{self, Touched};
 use crate::error::{OrRaise, unsupported};
 use crate::table_am::relation::{forget, no_index};
 use crate::{compat, ddl, pg, settings, transaction};
@@ -56,15 +57,26 @@ unsafe extern "C-unwind" fn object_access(
             next(access, class, object, part, arg);
         }
     }
-    if class != pg_sys::RelationRelationId {
-        return;
+    if class == pg_sys::RelationRelationId && part == 0 {
+        match access {
+            OAT_POST_CREATE => return created(object),
+            OAT_DROP => return dropped(object),
+            _ => {}
+        }
     }
-    match access {
-        OAT_POST_CREATE if part == 0 => created(object),
-        OAT_POST_CREATE | OAT_POST_ALTER => touch(object),
-        OAT_DROP if part == 0 => dropped(object),
-        OAT_DROP => touch(object),
-        _ => {}
+    if matches!(access, OAT_POST_CREATE | OAT_POST_ALTER | OAT_DROP) {
+        note(class, object, access == OAT_POST_ALTER);
+    }
+}
+
+/// Has the definitions that an object is part of written when the transaction commits.
+fn note(class: pg_sys::Oid, object: pg_sys::Oid, altered: bool) {
+    match catalog::touched(class, object, altered) {
+        Touched::Table(table) => touch(table),
+        Touched::All if pg::fakegres() != pg_sys::InvalidOid && transaction::is_open() => {
+            transaction::with(|active| active.touch_all());
+        }
+        Touched::All | Touched::Nothing => {}
     }
 }
 

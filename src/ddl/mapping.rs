@@ -106,7 +106,8 @@ fn search(
     scan(&mut keys, object(c"spaces_pkey"), lock, visit);
 }
 
-fn key(column: i16, value: pg_sys::Oid) -> pg_sys::ScanKeyData {
+/// The condition that a column of oids has a value.
+pub(super) fn key(column: i16, value: pg_sys::Oid) -> pg_sys::ScanKeyData {
     let mut key = pg_sys::ScanKeyData::default();
     // SAFETY: fills a scan key with PostgreSQL's own comparison of oids.
     unsafe {

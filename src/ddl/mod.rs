@@ -1,5 +1,6 @@
 //! What makes plain SQL do the right thing: hooks, the space map, definitions in the store.
 
+mod catalog;
 pub(crate) mod definition;
 mod hooks;
 pub(crate) mod mapping;
