@@ -148,3 +148,89 @@ fn decode(part: &str) -> Result<String> {
 fn senseless(why: &str) -> Error {
     Error::Misconfigured(format!("the address of the Redis server makes no sense: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Address {
+        Address::parse(text).expect("an address")
+    }
+
+    fn tcp(host: &str, port: u16) -> Endpoint {
+        Endpoint::Tcp { host: host.into(), port }
+    }
+
+    fn password(address: &Address) -> Option<&str> {
+        address.password.as_ref().map(|secret| secret.0.as_str())
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let address = parse("redis://host");
+        assert_eq!(address.endpoint, tcp("host", 6379));
+        assert_eq!((address.user, address.password, address.database), (None, None, 0));
+        assert_eq!(address.tls, None);
+    }
+
+    #[test]
+    fn every_part_can_be_said() {
+        let address = parse("rediss://me:secret@host:7000/3?cacert=/ca.pem&cert=/c&key=/k%20");
+        assert_eq!(address.endpoint, tcp("host", 7000));
+        assert_eq!(address.user.as_deref(), Some("me"));
+        assert_eq!(password(&address), Some("secret"));
+        assert_eq!(address.database, 3);
+        let tls = address.tls.expect("it is encrypted");
+        assert_eq!(tls.ca, Some("/ca.pem".into()));
+        assert_eq!((tls.certificate, tls.key), (Some("/c".into()), Some("/k ".into())));
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        let address = parse("redis://a%40b:p%3a%2f%23%25+@host");
+        assert_eq!(address.user.as_deref(), Some("a@b"));
+        assert_eq!(password(&address), Some("p:/#%+"));
+        let address = parse("redis+unix:///run/my%20redis/s?db=2&user=u&password=p+%26");
+        assert_eq!(address.endpoint, Endpoint::Unix("/run/my redis/s".into()));
+        assert_eq!((address.database, password(&address)), (2, Some("p+&")));
+    }
+
+    #[test]
+    fn a_password_needs_no_user_and_hosts_may_be_numbers() {
+        let address = parse("redis://:secret@[::1]:1");
+        assert_eq!((address.user.as_deref(), password(&address)), (None, Some("secret")));
+        assert_eq!(address.endpoint, tcp("[::1]", 1));
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let address = parse("rediss://me:hush@host?cacert=/ca");
+        assert!(!format!("{address:?} {address}").contains("hush"));
+        assert_eq!(address.to_string(), "rediss://me@host:6379/0");
+        assert!(format!("{address:?}").contains("****"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_without_being_quoted() {
+        for text in [
+            "hush",
+            "http://:hush@host",
+            "redis://:hush@",
+            "redis://:hush@host/x",
+            "redis://:hush@host/99999999999",
+            "redis://:hush@host:notaport",
+            "redis://:hush@host#x",
+            "redis://hush@host",
+            "redis://:hush@host?hush=1",
+            "redis://:hush@host?cacert=/hush",
+            "redis://:hush%ff@host",
+            "redis+unix://hush/path",
+            "redis+unix://",
+        ] {
+            match Address::parse(text) {
+                Err(Error::Misconfigured(reason)) => assert!(!reason.contains("hush"), "{reason}"),
+                answer => panic!("{text}: {answer:?}"),
+            }
+        }
+    }
+}

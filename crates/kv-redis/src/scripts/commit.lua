@@ -129,7 +129,10 @@ local function page_for(key)
   return current
 end
 
+local grows = false
+
 local function set(key, record)
+  grows = true
   local page = page_for(key)
   if page.records[key] == nil then
     local added = page.added
@@ -345,6 +348,9 @@ local function split(segment)
   end
 end
 
+-- Redis without memory refuses what may need more, unless a script has written before: this lets
+-- through what makes room.
+if not grows then call('HDEL', meta, '') end
 for i = 1, #vanished do
   call('UNLINK', index .. vanished[i], content .. vanished[i])
   call('ZREM', root, vanished[i])
