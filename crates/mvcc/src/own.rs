@@ -1,8 +1,11 @@
 //! What a transaction knows of its own versions, and what it publishes besides rows.
 
-use crate::key;
+use crate::value::head;
+use crate::{Found, Snapshot, key};
+
 use crate::transaction::{Base, Transaction};
 use crate::writes::WriteId;
+use kv::{Page, Result, Version};
 
 impl Transaction {
     /// The own live version of a key.
@@ -27,6 +30,30 @@ impl Transaction {
             self.writes.first(id) == id
                 && self.writes.live(&record.key).is_some_and(|(_, _, base)| base == Base::New)
         })
+    }
+
+    /// The committed version of a key on which this transaction's own one stands, with its body in
+    /// entry 0 of `page`. It is found however old it is: it is the current one still, or this
+    /// transaction cannot commit.
+    pub fn get_base(
+        &mut self,
+        key: &[u8],
+        version: Version,
+        zero: Version,
+        page: &mut Page,
+    ) -> Result<Option<Found>> {
+        let slot = key::current(key);
+        self.reveal_bulk(&slot, &key::successor(&slot))?;
+        let stamp = self.store.get_many(&[&slot], page, &*self.env)?;
+        self.observe(stamp);
+        if let Some(value) = page.get(0) {
+            let (current, flags) = head(value, zero)?;
+            if current <= version {
+                return Ok((!flags.tombstone()).then(|| Found::committed(0, current)));
+            }
+        }
+        // Command zero sees no own version.
+        self.get(key, &Snapshot { version, command: 0 }, zero, page)
     }
 
     /// Writes the plain key `key`, behind the version of the commit, when this transaction commits.

@@ -25,7 +25,7 @@ impl Found {
         &page.value(self.entry)[self.offset..]
     }
 
-    fn committed(entry: usize, version: Version) -> Found {
+    pub(crate) fn committed(entry: usize, version: Version) -> Found {
         Found { entry, offset: HEADER, version: Some(version), own: None }
     }
 

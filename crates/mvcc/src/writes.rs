@@ -41,6 +41,9 @@ impl Record {
     }
 }
 
+/// How far back a count looks for one of the same key to add itself to.
+const RECENT_COUNTS: usize = 4;
+
 /// What a record occupies besides its key and value, about.
 const RECORD_OVERHEAD: usize = 128;
 
@@ -146,6 +149,17 @@ impl Writes {
 
     pub(crate) fn count(&mut self, key: &[u8], delta: i64) {
         self.add(key, delta);
+        // A load counts the same few keys for every row: their undo is one entry each.
+        let begin = self.savepoints.last().copied().unwrap_or(self.undo.len());
+        let recent = self.undo[begin..].iter_mut().rev().take(RECENT_COUNTS);
+        for undo in recent {
+            if let Undo::Count(counted, sum) = undo
+                && counted == key
+            {
+                *sum = sum.wrapping_add(delta);
+                return;
+            }
+        }
         self.remember(|| Undo::Count(key.to_vec(), delta));
     }
 
