@@ -14,6 +14,20 @@
 //! The caller turns a Datum into a [`Value`]; [`Encoder`] appends its cell; [`KeyRange`] says where
 //! the keys lie that a condition on a column asks for; [`shorten`] makes a key fit a store.
 //!
+//! ```
+//! use keycode::{Comparison, Encoder, KeyRange, Order, Value};
+//!
+//! // An index on (a, b DESC) of the row (7, NULL), and the condition a = 7 AND b IS NULL.
+//! let mut key = b"index 1:".to_vec();
+//! let mut encoder = Encoder::new(&mut key);
+//! encoder.column(Order::ASCENDING, Some(Value::Integer(7)));
+//! encoder.column(Order::DESCENDING, None);
+//!
+//! let a = KeyRange::compare(b"index 1:", Order::ASCENDING, Comparison::Equal, Value::Integer(7));
+//! assert!(a.contains(&key));
+//! assert!(KeyRange::nulls(&a.start, Order::DESCENDING).contains(&key));
+//! ```
+//!
 //! # Cells
 //!
 //! The first byte of a cell is its *lead* (the table in `lead.rs`). NULL is nothing but a lead, below

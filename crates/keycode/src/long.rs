@@ -4,9 +4,9 @@
 //! of the whole key; it then has exactly `limit` bytes. Shorter keys stay as they are. So, with the
 //! same limit for all keys of an index:
 //!
-//! - Shortened keys are equal exactly when the keys are (two keys with one SHA-256 have never been
-//!   seen). Uniqueness and a search for all columns need nothing more: shorten the key and look for
-//!   it.
+//! - Shortened keys are equal exactly when the keys are (two inputs with one SHA-256 have never been
+//!   seen). Uniqueness and a search by all columns need nothing more: shorten the key and look for
+//!   it, or for [`KeyRange::equal`] of it where row ids follow.
 //! - No key becomes a prefix of another: a key that stayed is no longer than a head, and heads are
 //!   cut from keys none of which began with another. A row id can still stand behind.
 //! - Keys with different heads keep their order. A *run* of shortened keys with one head is together
