@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Address, Value, lead, nested, numeric};
+use crate::{Address, Value, json, lead, nested, numeric};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i128 = 86_400 * MICROS_PER_SECOND as i128;
@@ -39,6 +39,7 @@ pub(crate) fn push(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::Record(columns) => nested::push_record(out, columns),
         Value::Range(range) => nested::push_range(out, range),
         Value::Multirange(ranges) => nested::push_multirange(out, ranges),
+        Value::Json(json) => json::push(out, json),
         Value::Unordered(bytes) => push_unordered(out, bytes),
     }
 }

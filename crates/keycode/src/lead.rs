@@ -42,6 +42,14 @@ pub(crate) const MULTIRANGE: u8 = 0x35;
 pub(crate) const UNORDERED: u8 = 0x38;
 pub(crate) const UNORDERED_DIGEST: u8 = 0x39;
 
+pub(crate) const JSON_NULL: u8 = 0x40;
+pub(crate) const JSON_STRING: u8 = 0x41;
+pub(crate) const JSON_NUMBER: u8 = 0x42;
+pub(crate) const JSON_FALSE: u8 = 0x43;
+pub(crate) const JSON_TRUE: u8 = 0x44;
+pub(crate) const JSON_ARRAY: u8 = 0x45;
+pub(crate) const JSON_OBJECT: u8 = 0x46;
+
 /// The integer zero; one more per byte of a positive integer, up to 0x90.
 pub(crate) const INTEGER_ZERO: u8 = 0x80;
 /// The integer minus one; one less per byte of a lower integer, down to 0x6f.

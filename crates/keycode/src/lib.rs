@@ -61,6 +61,7 @@
 //! | lower bound | `00` if there is none; else `01`, the cell, `00` or, if exclusive, `01` |
 //! | upper bound | `01` if there is none; else `00`, the cell, `01` or, if exclusive, `00` |
 //! | multirange | cells of the ranges, end |
+//! | jsonb | the lead says which type, or the boolean; a string or number: its cell; an array: how many elements as an integer, `00` for the false array around a scalar that is alone, else `01`, the elements; an object: how many members as an integer, the cells of keys, each with its value |
 //! | unordered | the lead says which: up to 32 bytes as bytes, or the SHA-256 of more |
 //!
 //! Leads are a format: a number is never used again for something else.
@@ -77,13 +78,14 @@
 //!
 //! # What has no order here
 //!
-//! `jsonb`, `tsvector` and `tsquery` compare by rules that would make a format of PostgreSQL's
-//! internals, and text of a collation without a dependable sort key cannot be ordered at all. Such
+//! `tsvector`, `tsquery` and the `record_image_ops` compare by rules that would make a format of
+//! PostgreSQL's internals, and text of a collation without a dependable sort key cannot be ordered at all. Such
 //! columns, and types that have nothing but equality, are [`Value::Unordered`]: the index finds what
 //! is equal, and promises no order.
 
 mod cell;
 mod encoder;
+mod json;
 mod lead;
 mod long;
 mod nested;
@@ -94,4 +96,4 @@ mod value;
 pub use encoder::{Encoder, Order};
 pub use long::{DIGEST, is_shortened, same_run, shorten};
 pub use range::{Comparison, KeyRange, RowOperand, after_prefix};
-pub use value::{Address, Array, Dimension, Numeric, Range, Value, strip_blanks};
+pub use value::{Address, Array, Dimension, Json, Member, Numeric, Range, Value, strip_blanks};

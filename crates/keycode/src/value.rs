@@ -90,6 +90,8 @@ pub enum Value<'a> {
     Range(Range<'a>),
     /// A multirange (`multirange_cmp`): range by range, a prefix first.
     Multirange(&'a [Range<'a>]),
+    /// `jsonb` (`compareJsonbContainers`).
+    Json(Json<'a>),
     /// A value of which nothing but equality is kept: bytes that are equal whenever two values are.
     /// Where bytes may be equal although values are not (a 64-bit hash), whoever finds the key must
     /// compare the values. Cells of different bytes differ, in an order that means nothing.
@@ -158,6 +160,36 @@ pub enum Range<'a> {
         /// `Unbounded` is above everything; of equal values the exclusive bound comes first.
         upper: Bound<&'a Value<'a>>,
     },
+}
+
+/// A `jsonb`, or a part of one. Types come in this order; of arrays and objects those with fewer
+/// elements or members come first, then their contents decide one by one. A scalar that is all of a
+/// `jsonb` counts as an array of one element, before other such arrays.
+#[derive(Clone, Copy, Debug)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// A string, as the database's default collation compares it: [`Value::Bytes`] or
+    /// [`Value::Collated`].
+    String(&'a Value<'a>),
+    /// A number.
+    Number(Numeric<'a>),
+    /// `false` or `true`
+    Bool(bool),
+    /// The elements of an array.
+    Array(&'a [Json<'a>]),
+    /// The members of an object, in the order in which `jsonb` stores them: shorter keys first, then
+    /// bytewise.
+    Object(&'a [Member<'a>]),
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// The key, like a string.
+    pub key: Value<'a>,
+    /// What it holds.
+    pub value: Json<'a>,
 }
 
 /// A `bpchar` as it is compared: without trailing blanks (`bpchartruelen`).

@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
-use keycode::{Address, Array, DIGEST, Dimension, Encoder, Numeric, Order, Range, Value, shorten};
+use keycode::{
+    Address, Array, DIGEST, Dimension, Encoder, Json, Member, Numeric, Order, Range, Value, shorten,
+};
 
 fn ascending(value: Value<'_>) -> Vec<u8> {
     let mut key = Vec::new();
@@ -109,6 +111,18 @@ fn nested() {
     is(Value::Range(open), "34 01 8101 01 00 8101 00");
     is(Value::Range(endless), "34 00 01");
     is(Value::Multirange(&[endless]), "35 34 00 01 01");
+}
+
+#[test]
+fn json() {
+    let text = Value::Bytes(b"a");
+    let number = Json::Number(Numeric::Finite { negative: false, weight: 0, digits: &[1] });
+    let member = Member { key: text, value: Json::Bool(true) };
+    is(Value::Json(Json::Null), "45 8101 00 40");
+    is(Value::Json(Json::Array(&[])), "45 80 01");
+    let array = [Json::String(&text), number, Json::Bool(false), Json::Null];
+    is(Value::Json(Json::Array(&array)), "45 8104 01 41 1b610001 42 13800002 43 40");
+    is(Value::Json(Json::Object(&[member])), "46 8101 1b610001 44");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use keycode::{Address, Array, Dimension, Numeric, Range, Value, strip_blanks};
+use keycode::{Address, Array, Dimension, Json, Member, Numeric, Range, Value, strip_blanks};
 
 use crate::{ORDERS, key, prefix_free, reference};
 
@@ -71,6 +71,11 @@ impl Reader {
             "int4[]" | "text[]" => Value::Array(self.elements(name.trim_end_matches("[]"))),
             "numrange" => Value::Range(self.range()),
             "nummultirange" => self.multirange(),
+            "jsonb" => {
+                let _version = self.take(1);
+                let text = serde_json::from_slice(self.take(self.0.len())).expect("JSON");
+                Value::Json(json(&text))
+            }
             "pair" => self.pair(),
             _ => panic!("the script has a type that the test does not know: {name}"),
         }
@@ -163,6 +168,41 @@ impl Reader {
     }
 }
 
+/// Numbers of the list are single digits to the base 10000.
+fn json(text: &serde_json::Value) -> Json<'static> {
+    match text {
+        serde_json::Value::Null => Json::Null,
+        serde_json::Value::Bool(value) => Json::Bool(*value),
+        serde_json::Value::String(string) => {
+            Json::String(Box::leak(Box::new(string_value(string))))
+        }
+        serde_json::Value::Number(number) => {
+            let number = number.as_f64().expect("a small number");
+            let digit = number.abs() as i16;
+            Json::Number(Numeric::Finite {
+                negative: number < 0.0,
+                weight: 0,
+                digits: vec![digit].leak(),
+            })
+        }
+        serde_json::Value::Array(elements) => {
+            Json::Array(elements.iter().map(json).collect::<Vec<_>>().leak())
+        }
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
+            let members = members
+                .into_iter()
+                .map(|(key, value)| Member { key: string_value(key), value: json(value) });
+            Json::Object(members.collect::<Vec<_>>().leak())
+        }
+    }
+}
+
+fn string_value(string: &str) -> Value<'static> {
+    Value::Bytes(string.as_bytes().to_vec().leak())
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).expect("hexadecimal digits");
     (0..hex.len()).step_by(2).map(byte).collect()
@@ -214,6 +254,6 @@ fn so_does_the_reference() {
 #[test]
 fn the_list_has_every_type() {
     let lines: Vec<_> = golden().into_iter().map(|(name, values)| (name, values.len())).collect();
-    assert_eq!(lines.len(), 34, "{lines:?}");
+    assert_eq!(lines.len(), 35, "{lines:?}");
     assert!(lines.iter().all(|(name, count)| *count >= 4 || *name == "bool"), "{lines:?}");
 }

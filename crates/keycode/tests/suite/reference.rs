@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-use keycode::{Address, Array, Numeric, Order, Range, Value};
+use keycode::{Address, Array, Json, Member, Numeric, Order, Range, Value};
 
 /// The btree comparison of two values of one type.
 pub(crate) fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
@@ -45,6 +45,7 @@ pub(crate) fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
         (Value::Record(a), Value::Record(b)) => record_cmp(a, b),
         (Value::Range(a), Value::Range(b)) => range_cmp(a, b),
         (Value::Multirange(a), Value::Multirange(b)) => multirange_cmp(a, b),
+        (Value::Json(a), Value::Json(b)) => compare_jsonb_containers(a, b),
         _ => panic!("a column has one type: {a:?}, {b:?}"),
     }
 }
@@ -260,6 +261,85 @@ fn multirange_cmp(a: &[Range<'_>], b: &[Range<'_>]) -> Ordering {
             (None, _) => Ordering::Less,
             (_, None) => Ordering::Greater,
             (Some(a), Some(b)) => range_cmp(*a, *b),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// What `JsonbIterator` shows of a container, one after the other.
+enum Token<'a> {
+    BeginArray { raw_scalar: bool, len: usize },
+    BeginObject { len: usize },
+    Scalar(Json<'a>),
+}
+
+impl Token<'_> {
+    /// `jbvType`
+    fn rank(&self) -> u8 {
+        match self {
+            Token::Scalar(Json::Null) => 0,
+            Token::Scalar(Json::String(_)) => 1,
+            Token::Scalar(Json::Number(_)) => 2,
+            Token::Scalar(_) => 3,
+            Token::BeginArray { .. } => 0x10,
+            Token::BeginObject { .. } => 0x11,
+        }
+    }
+}
+
+fn tokens<'a>(json: Json<'a>, raw_scalar: bool, tokens: &mut Vec<Token<'a>>) {
+    match json {
+        Json::Array(elements) => {
+            tokens.push(Token::BeginArray { raw_scalar, len: elements.len() });
+            elements.iter().for_each(|element| self::tokens(*element, false, tokens));
+        }
+        Json::Object(members) => {
+            tokens.push(Token::BeginObject { len: members.len() });
+            for Member { key, value } in members {
+                tokens.push(Token::Scalar(Json::String(key)));
+                self::tokens(*value, false, tokens);
+            }
+        }
+        scalar => tokens.push(Token::Scalar(scalar)),
+    }
+}
+
+fn container(json: Json<'_>) -> Vec<Token<'_>> {
+    let mut all = Vec::new();
+    if !matches!(json, Json::Array(_) | Json::Object(_)) {
+        all.push(Token::BeginArray { raw_scalar: true, len: 1 });
+    }
+    tokens(json, false, &mut all);
+    all
+}
+
+fn compare_jsonb_containers(a: Json<'_>, b: Json<'_>) -> Ordering {
+    for (a, b) in container(a).iter().zip(&container(b)) {
+        let order = match (a, b) {
+            (
+                Token::BeginArray { raw_scalar: a_raw, len: a_len },
+                Token::BeginArray { raw_scalar: b_raw, len: b_len },
+            ) => {
+                let mut order = Ordering::Equal;
+                if a_raw != b_raw {
+                    order = if *a_raw { Ordering::Less } else { Ordering::Greater };
+                }
+                if a_len != b_len {
+                    order = a_len.cmp(b_len);
+                }
+                order
+            }
+            (Token::BeginObject { len: a }, Token::BeginObject { len: b }) => a.cmp(b),
+            (Token::Scalar(Json::Null), Token::Scalar(Json::Null)) => Ordering::Equal,
+            (Token::Scalar(Json::String(a)), Token::Scalar(Json::String(b))) => compare(a, b),
+            (Token::Scalar(Json::Number(a)), Token::Scalar(Json::Number(b))) => {
+                cmp_numerics(*a, *b)
+            }
+            (Token::Scalar(Json::Bool(a)), Token::Scalar(Json::Bool(b))) => a.cmp(b),
+            (a, b) => a.rank().cmp(&b.rank()),
         };
         if order.is_ne() {
             return order;

@@ -3,7 +3,7 @@
 
 use std::ops::Bound;
 
-use keycode::{Address, Array, Dimension, Numeric, Range, Value};
+use keycode::{Address, Array, Dimension, Json, Member, Numeric, Range, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -241,4 +241,27 @@ pub(crate) fn ranges_of(value: Type) -> Type {
 
 pub(crate) fn multiranges_of(value: Type) -> Type {
     vec(range_of(value), 0..3).prop_map(|ranges| Value::Multirange(ranges.leak())).boxed()
+}
+
+fn json() -> impl Strategy<Value = Json<'static>> {
+    let number =
+        (any::<bool>(), 1..3i16).prop_map(|(negative, digit)| finite(negative, 0, vec![digit]));
+    let scalar = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::Bool),
+        number.prop_map(Json::Number),
+        bytes().prop_map(|text| Json::String(&*Box::leak(Box::new(text)))),
+    ];
+    scalar.prop_recursive(3, 12, 3, |part| {
+        let member = (select(vec![&b""[..], b"a", b"ab", b"b"]), part.clone())
+            .prop_map(|(key, value)| Member { key: Value::Bytes(key), value });
+        prop_oneof![
+            vec(part, 0..3).prop_map(|elements| Json::Array(elements.leak())),
+            vec(member, 0..3).prop_map(|members| Json::Object(members.leak())),
+        ]
+    })
+}
+
+pub(crate) fn jsons() -> Type {
+    json().prop_map(Value::Json).boxed()
 }
