@@ -17,7 +17,8 @@ pub enum Value<'a> {
     Unsigned(u64),
     /// `real`, widened, and `double precision` (`float8_cmp_internal`): −0 equals 0, NaN equals
     /// itself and is greater than everything else. Also an enum, by the position of its label
-    /// (`pg_enum.enumsortorder`).
+    /// (`pg_enum.enumsortorder`); `ALTER TYPE … ADD VALUE` may move the positions of all labels once
+    /// there is no float left between two (`RenumberEnumType`), and keys made before are wrong then.
     Float(f64),
     /// `numeric` (`cmp_numerics`).
     Numeric(Numeric<'a>),
