@@ -78,8 +78,10 @@ fn denied(code: &str) -> String {
     match code {
         "NOAUTH" => "the Redis server wants a password",
         "WRONGPASS" => "the Redis server knows no such user, or not with this password",
-        _ => "the Redis server does not allow this user what fakegres needs: EVAL, EVALSHA and \
-              the commands of hashes and sorted sets on keys that begin with fakegres:",
+        _ => {
+            "the Redis server does not allow this user what fakegres needs: EVAL, EVALSHA and \
+              the commands of hashes and sorted sets on keys that begin with fakegres:"
+        }
     }
     .into()
 }

@@ -141,7 +141,8 @@ impl Link {
             if let Some(value) = self.poll()? {
                 return Ok(value);
             }
-            let out = if self.sent < self.outgoing.len() { PollFlags::OUT } else { PollFlags::empty() };
+            let out =
+                if self.sent < self.outgoing.len() { PollFlags::OUT } else { PollFlags::empty() };
             patience.wait(self.stream.get_ref().as_fd(), PollFlags::IN | out, env)?;
         }
     }

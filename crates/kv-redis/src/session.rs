@@ -297,9 +297,13 @@ impl Session {
     }
 
     pub(crate) fn outcome(&mut self, id: CommitId, env: &dyn Environment) -> Result<Outcome> {
-        let reply = self.ask(Script::Outcome, |command| {
-            command.arg(&id.0);
-        }, env)?;
+        let reply = self.ask(
+            Script::Outcome,
+            |command| {
+                command.arg(&id.0);
+            },
+            env,
+        )?;
         match reply.text(0)? {
             b"" => Ok(Outcome::NotCommitted),
             bytes => version(bytes).map(Outcome::Committed).ok_or_else(|| unexpected("version")),
@@ -394,10 +398,19 @@ impl Session {
         self.pipeline.as_mut().ok_or_else(|| Trouble::Lost("there is no connection".into()))
     }
 
+    /// What breaks here, breaks before the request was sent.
     fn try_connect(&mut self, patience: &mut Patience, env: &dyn Environment) -> Attempt<()> {
         if self.pipeline.is_some() {
             return Ok(());
         }
+        self.greet(patience, env).map_err(|trouble| match trouble {
+            Trouble::Lost(reason) => Trouble::Passing(reason),
+            Trouble::Abandoned => Trouble::Final(Error::Interrupted),
+            trouble => trouble,
+        })
+    }
+
+    fn greet(&mut self, patience: &mut Patience, env: &dyn Environment) -> Attempt<()> {
         let link = Link::connect(&self.address, patience, env).map_err(from_connecting)?;
         let mut pipeline = Pipeline::new(link);
         let mut greeting = Greeting::new(&mut pipeline, patience, env);

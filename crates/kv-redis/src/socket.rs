@@ -10,9 +10,7 @@ use std::time::Duration;
 use kv::{Environment, Error, Result};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::address::{Address, Endpoint};
 use crate::patience::Patience;

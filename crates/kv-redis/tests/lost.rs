@@ -1,8 +1,8 @@
 //! Lost replies, lost requests, lost connections and lost data.
 
-mod server;
 #[path = "server/proxy.rs"]
 mod proxy;
+mod server;
 
 use std::sync::atomic::Ordering;
 use std::thread;
