@@ -78,10 +78,7 @@ CREATE VIEW fakegres.tables AS
                 ELSE 'another store' END AS store
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
-    JOIN fakegres.spaces s
-      ON s.relfilenode = c.relfilenode
-     AND s.tablespace = CASE c.reltablespace WHEN 0 THEN d.dattablespace ELSE c.reltablespace END
+    JOIN fakegres.spaces s ON s.relfilenode = c.relfilenode AND s.tablespace = c.reltablespace
     LEFT JOIN LATERAL fakegres.space_statistics(s.space) st ON s.store = fakegres.store_name();
 COMMENT ON VIEW fakegres.tables IS 'fakegres tables of this database: rows, bytes, space, store';
 

@@ -85,15 +85,26 @@ unsafe fn raw_locator(relation: pg_sys::Relation) -> RawLocator {
     unsafe { (*relation).rd_locator }
 }
 
+/// As `pg_class.reltablespace` has it: the database's own tablespace, which ALTER DATABASE may
+/// change, is zero.
+fn own_name(tablespace: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: set when the backend connects to its database.
+    if tablespace == unsafe { pg_sys::MyDatabaseTableSpace } {
+        pg_sys::InvalidOid
+    } else {
+        tablespace
+    }
+}
+
 /// A locator out of PostgreSQL's.
 #[cfg(feature = "pg15")]
 pub(crate) fn from_raw(raw: &RawLocator) -> Locator {
-    Locator { tablespace: raw.spcNode, number: raw.relNode }
+    Locator { tablespace: own_name(raw.spcNode), number: raw.relNode }
 }
 /// A locator out of PostgreSQL's.
 #[cfg(not(feature = "pg15"))]
 pub(crate) fn from_raw(raw: &RawLocator) -> Locator {
-    Locator { tablespace: raw.spcOid, number: raw.relNumber }
+    Locator { tablespace: own_name(raw.spcOid), number: raw.relNumber }
 }
 
 /// Makes the empty file that PostgreSQL expects of every relation; removed if the transaction aborts.

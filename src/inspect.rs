@@ -266,7 +266,10 @@ fn total_relation_size(relation: pg_sys::Oid) -> Option<i64> {
 
 /// Bytes of a fakegres table; `None` for other relations.
 fn bytes(relation: pg_sys::Oid) -> Option<i64> {
-    if !pg::is_fakegres(relation) {
+    let stored = |kind| matches!(kind, pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW);
+    if !pg::is_fakegres(relation)
+        || !pg::class_form(relation, |class| stored(class.relkind as u8)).unwrap_or(false)
+    {
         return None;
     }
     // SAFETY: the relation is closed again, or by the abort.

@@ -75,8 +75,6 @@ impl Mode {
 
 /// The gate's block number; no row has it.
 const GATE: Tid = Tid { block: u32::MAX, offset: 0 };
-/// After so many times the cap, escalating is worth waiting for.
-const PATIENCE: u32 = 4;
 
 /// Locks a row. False if another transaction has it and the policy is not to wait.
 pub(crate) fn row(table: &Table, row: RowId, mode: Mode, policy: Policy) -> bool {
@@ -115,14 +113,12 @@ fn remember(table: &Table, rows: Rows) {
 }
 
 impl Rows {
-    /// Locks all rows of the table, if that is possible at once or has become urgent: waiting
-    /// right away would deadlock two transactions that change many rows each.
+    /// Locks all rows of the table if nobody else locks any. It never waits for that: two
+    /// transactions that change many rows each would deadlock. Until it succeeds, rows are locked
+    /// one by one, as long as PostgreSQL's lock table has room.
     fn escalate(&mut self, table: &Table) {
-        let cap = settings::max_row_locks();
-        let urgent = self.count >= cap.saturating_mul(PATIENCE);
-        let policy = if urgent { Policy::Wait } else { Policy::Skip };
-        self.all = acquire(table, GATE, pg_sys::ShareRowExclusiveLock as i32, policy);
-        self.next_try = self.count.saturating_add(cap);
+        self.all = acquire(table, GATE, pg_sys::ShareRowExclusiveLock as i32, Policy::Skip);
+        self.next_try = self.count.saturating_add(settings::max_row_locks());
     }
 }
 

@@ -24,13 +24,22 @@ pub(crate) struct Backend;
 /// How long a commit that was sent goes on waiting for its answer after a cancel. A cancel that
 /// comes at that moment is late; only a store that hangs makes the outcome unknown.
 const COMMIT_GRACE: Duration = Duration::from_millis(700);
+/// How many bytes a store takes in a second, at the least, and so how much longer it may take.
+const COMMIT_RATE: f64 = 10e6;
 
-/// When a commit was first asked to stop; `None` outside of commits.
-static COMMITTING: PerBackend<Cell<Option<Option<Instant>>>> = PerBackend(Cell::new(None));
+static COMMITTING: PerBackend<Cell<Option<Commit>>> = PerBackend(Cell::new(None));
+
+/// A commit under way.
+#[derive(Clone, Copy)]
+struct Commit {
+    grace: Duration,
+    asked_to_stop: Option<Instant>,
+}
 
 /// Runs a commit, which a cancel does not stop at once.
-pub(crate) fn while_committing<R>(commit: impl FnOnce() -> R) -> R {
-    COMMITTING.set(Some(None));
+pub(crate) fn while_committing<R>(bytes: usize, commit: impl FnOnce() -> R) -> R {
+    let grace = COMMIT_GRACE + Duration::from_secs_f64(bytes as f64 / COMMIT_RATE);
+    COMMITTING.set(Some(Commit { grace, asked_to_stop: None }));
     let result = commit();
     end_of_commit();
     result
@@ -45,10 +54,10 @@ impl Environment for Backend {
     fn interrupted(&self) -> bool {
         let asked = asked_to_stop();
         match COMMITTING.get() {
-            Some(since) if asked => {
-                let since = since.unwrap_or_else(Instant::now);
-                COMMITTING.set(Some(Some(since)));
-                since.elapsed() >= COMMIT_GRACE
+            Some(commit) if asked => {
+                let since = commit.asked_to_stop.unwrap_or_else(Instant::now);
+                COMMITTING.set(Some(Commit { asked_to_stop: Some(since), ..commit }));
+                since.elapsed() >= commit.grace
             }
             _ => asked,
         }

@@ -59,7 +59,7 @@ pub(crate) fn as_of() -> Option<String> {
 
 /// The leader's snapshot, in a parallel worker.
 pub(crate) fn worker_snapshot() -> Option<u64> {
-    text(&WORKER_SNAPSHOT).parse().ok()
+    text(&WORKER_SNAPSHOT).parse().ok().filter(|version| *version > 0)
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -135,9 +135,10 @@ pub(crate) fn register() {
     GucRegistry::define_string_guc(
         WORKER_SNAPSHOT_NAME,
         c"Carries the snapshot of a query to its parallel workers.",
-        c"Set by fakegres itself.",
+        c"Set by fakegres itself; of no meaning elsewhere.",
         &WORKER_SNAPSHOT,
-        GucContext::Internal,
+        // PostgreSQL does not copy internal settings to workers.
+        GucContext::Userset,
         GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE | GucFlags::NO_RESET_ALL,
     );
 }

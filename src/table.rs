@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use kv::{Error, Version};
+use mvcc::Snapshot;
 use pgrx::prelude::*;
 use relation::{Key, Space, key, space};
 
@@ -15,6 +16,7 @@ use crate::compat;
 use crate::ddl::mapping;
 use crate::error::{OrRaise, raise};
 use crate::pg::PerBackend;
+use crate::settings;
 use crate::transaction::{self, Active};
 
 /// A fakegres table, as this backend knows it.
@@ -27,7 +29,7 @@ pub(crate) struct Table {
     pub(crate) rows_counter: Vec<u8>,
     pub(crate) bytes_counter: Vec<u8>,
     locator: compat::Locator,
-    published: Cell<Option<Version>>,
+    published: Cell<Option<Published>>,
 }
 
 struct Cache {
@@ -89,27 +91,49 @@ unsafe fn load(relation: pg_sys::Relation, locator: compat::Locator) -> Rc<Table
     table
 }
 
+/// When and how a space was published.
+#[derive(Clone, Copy)]
+struct Published {
+    at: Version,
+    copied: bool,
+}
+
 impl Table {
+    /// As [`Table::zero`], for a reader of a moment. Raises 72000 if the rows of that moment were
+    /// rewritten since: to that reader the new space looks empty.
+    pub(crate) fn zero_for(&self, at: &Snapshot) -> Version {
+        let zero = transaction::with(|active| self.zero(active)).or_raise();
+        let older = at.version < zero;
+        let copied = self.published.get().is_some_and(|published| published.copied);
+        if older && (copied || settings::as_of().is_some()) {
+            raise(
+                PgSqlErrorCode::ERRCODE_SNAPSHOT_TOO_OLD,
+                "the table was created, truncated or rewritten after the moment that is read",
+                "Read it as of a later moment, or in a transaction that begins after it.",
+            );
+        }
+        zero
+    }
+
     /// The version that rows of version zero count as: when the space was published, or zero while
     /// it is this transaction's own.
-    pub(crate) fn zero(&self, active: &Active) -> Version {
+    pub(crate) fn zero(&self, active: &Active) -> kv::Result<Version> {
         if active.created(self.space).is_some() {
-            return Version::ZERO;
+            return Ok(Version::ZERO);
         }
-        if let Some(version) = self.published.get() {
-            return version;
+        if let Some(published) = self.published.get() {
+            return Ok(published.at);
         }
         let session = &active.session;
         let (store, env) = (&*session.store, &*session.env);
-        let published = space::published(transaction::database(), self.space, store, env);
-        let known = published.and_then(|version| {
-            version.filter(|version| *version > Version::ZERO).ok_or_else(|| {
-                Error::Corrupt(format!("the store does not have space {}", self.space.0))
-            })
-        });
-        let version = known.or_raise();
-        self.published.set(Some(version));
-        version
+        let found =
+            space::find(transaction::database(), self.space, store, env).and_then(|found| {
+                found.filter(|found| found.published > Version::ZERO).ok_or_else(|| {
+                    Error::Corrupt(format!("the store does not have space {}", self.space.0))
+                })
+            })?;
+        self.published.set(Some(Published { at: found.published, copied: found.record.copied }));
+        Ok(found.published)
     }
 
     /// First key of the table's rows, and first key after them.

@@ -17,7 +17,7 @@
 //! subtransaction that did it. Releasing a savepoint hands it to the level below.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use kv::{Batch, CommitId, Durability, Result, Version};
@@ -30,7 +30,6 @@ use crate::error::{OrRaise, raise, unsupported};
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
-use crate::table_am::scan::Scans;
 use crate::{ddl, settings};
 
 /// The state of the running transaction.
@@ -45,13 +44,33 @@ pub(crate) struct Active {
     tokens: Vec<u32>,
     created: Vec<Created>,
     dropped: Vec<Dropped>,
-    /// Versions of rows that this transaction saw after it waited for their lock: newer than its
-    /// snapshot, and all the same what it may change.
-    pub(crate) seen: HashMap<(Space, RowId), Version>,
+    /// Versions of rows that this transaction was shown after it waited for their lock, newer than
+    /// its snapshot. Each has a TID of its own: only who was shown the version may change it.
+    followed: Vec<(Space, RowId, Version)>,
+    /// What is added to the numbers in TIDs of versions, so that those of another transaction of
+    /// this backend name nothing.
+    tid_base: u64,
     pub(crate) locks: crate::lock::Held,
     touched: HashSet<pg_sys::Oid>,
     touched_all: bool,
+    /// The store has committed; what follows is between that and PostgreSQL's own commit.
+    pub(crate) committed: bool,
+    /// Versions that the committed transaction made.
+    committed_versions: u64,
 }
+
+/// What a TID names.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) row: RowId,
+    /// The version that this transaction made.
+    pub(crate) own: Option<WriteId>,
+    /// The version that it was shown after a wait.
+    pub(crate) followed: Option<Version>,
+}
+
+/// How many versions TIDs can name.
+const VERSIONS: u64 = relation::row::VERSION_BLOCKS as u64 * relation::row::ROWS_PER_BLOCK;
 
 /// A space made by this transaction.
 pub(crate) struct Created {
@@ -69,9 +88,10 @@ struct Dropped {
 }
 
 static ACTIVE: PerBackend<RefCell<Option<Active>>> = PerBackend(RefCell::new(None));
-static SCANS: PerBackend<RefCell<Scans>> = PerBackend(RefCell::new(Scans::new()));
 /// The number of this transaction in this backend, by which it knows the snapshots that it tied.
 static TRANSACTION: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
+/// Where the next transaction's TIDs of versions begin.
+static TID_BASE: PerBackend<Cell<u64>> = PerBackend(Cell::new(0));
 /// Spaces to clear when PostgreSQL has committed or aborted.
 static DOOMED: PerBackend<RefCell<Vec<Space>>> = PerBackend(RefCell::new(Vec::new()));
 
@@ -87,11 +107,6 @@ pub(crate) fn with<R>(run: impl FnOnce(&mut Active) -> R) -> R {
 /// Runs with the transaction if there is one.
 pub(crate) fn with_begun<R>(run: impl FnOnce(&mut Active) -> R) -> Option<R> {
     ACTIVE.borrow_mut().as_mut().map(run)
-}
-
-/// Runs with the scans of this backend.
-pub(crate) fn with_scans<R>(run: impl FnOnce(&mut Scans) -> R) -> R {
-    run(&mut SCANS.borrow_mut())
 }
 
 /// Oid of the database that this backend serves.
@@ -123,7 +138,6 @@ fn begin() {
         layout: LAYOUT,
     };
     let mut store = Transaction::new(Rc::clone(&session.store), Rc::clone(&session.env), options);
-    store.set_durability(durability());
     for _ in 1..level() {
         store.begin_sub();
     }
@@ -135,10 +149,13 @@ fn begin() {
         tokens: vec![token; level() as usize - 1],
         created: Vec::new(),
         dropped: Vec::new(),
-        seen: HashMap::new(),
+        followed: Vec::new(),
+        tid_base: TID_BASE.get(),
         locks: crate::lock::Held::default(),
         touched: HashSet::new(),
         touched_all: false,
+        committed: false,
+        committed_versions: 0,
     };
     ACTIVE.replace(Some(active));
 }
@@ -243,7 +260,15 @@ fn is_tied(pg: &pg_sys::SnapshotData) -> bool {
 fn leaders_version() -> Option<Version> {
     // SAFETY: reads a variable of the backend.
     let worker = unsafe { pg_sys::ParallelWorkerNumber } >= 0;
-    if worker { settings::worker_snapshot().map(Version) } else { None }
+    worker.then(|| {
+        settings::worker_snapshot().map(Version).unwrap_or_else(|| {
+            raise(
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                "a parallel worker does not know the snapshot of its query",
+                "Set max_parallel_workers_per_gather to 0 for this query.",
+            )
+        })
+    })
 }
 
 fn new_version() -> Version {
@@ -293,6 +318,11 @@ pub(crate) fn is_open() -> bool {
 
 /// Whether parallel workers would miss something that this transaction did.
 pub(crate) fn has_private_state() -> bool {
+    // What workers read is not validated when a serializable transaction commits.
+    // SAFETY: reads a variable of the running transaction.
+    if unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_SERIALIZABLE as i32 {
+        return true;
+    }
     with_begun(|active| active.store.has_writes() || !active.created.is_empty()).unwrap_or(false)
 }
 
@@ -314,6 +344,15 @@ impl Active {
     /// Has a space cleared when the transaction commits.
     pub(crate) fn drop_space(&mut self, space: Space) {
         self.dropped.push(Dropped { space, level: level() });
+    }
+
+    /// Says that a space of this transaction got the rows of another: who has an older snapshot
+    /// must not take it for empty.
+    pub(crate) fn holds_copy(&mut self, space: Space) {
+        let made = self.created.iter_mut().find(|created| created.space == space);
+        if let Some(created) = made {
+            created.record.copied = true;
+        }
     }
 
     /// The space, if this transaction made it.
@@ -352,27 +391,61 @@ impl Active {
     /// transaction made it by an update, because triggers ask for old and new versions by TID.
     pub(crate) fn tid(&self, row: RowId, own: Option<WriteId>) -> Tid {
         match own {
-            Some(id) if !self.store.is_insert(id) => version_tid(id),
+            Some(id) if !self.store.is_insert(id) => self.version_tid(id.0 * 2),
             _ => Tid::of_row(row),
         }
+    }
+
+    /// A TID for a version of a row that is newer than the snapshot of who is shown it.
+    pub(crate) fn follow(&mut self, space: Space, row: RowId, version: Version) -> Tid {
+        self.followed.push((space, row, version));
+        self.version_tid(self.followed.len() as u64 * 2 - 1)
+    }
+
+    fn version_tid(&self, number: u64) -> Tid {
+        let number = number.checked_add(self.tid_base).unwrap_or(u64::MAX);
+        Tid::of_version(number % VERSIONS)
+            .filter(|_| number - self.tid_base < VERSIONS)
+            .unwrap_or_else(|| {
+                raise(
+                    PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                    "the transaction changed too many rows",
+                    "Split the change into smaller transactions.",
+                )
+            })
+    }
+
+    /// What a TID names in a space.
+    pub(crate) fn target(&self, space: Space, tid: Tid) -> Option<Named> {
+        match tid.target() {
+            Target::Row(row) => Some(Named { row, own: None, followed: None }),
+            Target::Version(number) => {
+                let number = (number + VERSIONS - self.tid_base % VERSIONS) % VERSIONS;
+                if number.is_multiple_of(2) {
+                    self.own_target(space, WriteId(number / 2))
+                } else {
+                    self.followed_target(space, number / 2)
+                }
+            }
+            Target::Nothing => None,
+        }
+    }
+
+    fn own_target(&self, space: Space, id: WriteId) -> Option<Named> {
+        let key = self.store.own(id)?.key;
+        let row = key::row_of_key(key)?;
+        let ours = key == key::row_key(space, row);
+        ours.then_some(Named { row, own: Some(id), followed: None })
+    }
+
+    fn followed_target(&self, space: Space, index: u64) -> Option<Named> {
+        let (of, row, version) = *self.followed.get(usize::try_from(index).ok()?)?;
+        (of == space).then_some(Named { row, own: None, followed: Some(version) })
     }
 
     /// The command that made a version, if this transaction did.
     pub(crate) fn command(&self, own: Option<WriteId>) -> pg_sys::CommandId {
         own.and_then(|id| self.store.own(id)).map_or(0, |version| version.command)
-    }
-
-    /// The row that a TID names, and the version if it names one of this transaction's.
-    pub(crate) fn target(&self, tid: Tid) -> Option<(RowId, Option<WriteId>)> {
-        match tid.target() {
-            Target::Row(row) => Some((row, None)),
-            Target::Version(number) => {
-                let id = WriteId(number);
-                let row = key::row_of_key(self.store.own(id)?.key)?;
-                Some((row, Some(id)))
-            }
-            Target::Nothing => None,
-        }
     }
 
     /// Notes that the definition of a table may have changed.
@@ -383,6 +456,21 @@ impl Active {
     /// Notes that the definition of any table may have changed.
     pub(crate) fn touch_all(&mut self) {
         self.touched_all = true;
+    }
+
+    /// What the commit must survive. PostgreSQL flushes its own commit whatever the setting says
+    /// when files come or go, and the store must not be behind it then.
+    fn durability(&self) -> Durability {
+        if self.created.is_empty() && self.dropped.is_empty() {
+            durability()
+        } else {
+            Durability::Durable
+        }
+    }
+
+    /// How many versions of rows this transaction made.
+    fn written(&self) -> u64 {
+        self.committed_versions.max(self.store.written())
     }
 
     /// Publishes the spaces that this transaction made.
@@ -437,16 +525,6 @@ impl Created {
     }
 }
 
-fn version_tid(id: WriteId) -> Tid {
-    Tid::of_version(id.0).unwrap_or_else(|| {
-        raise(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            "the transaction changed too many rows",
-            "Split the change into smaller transactions.",
-        )
-    })
-}
-
 /// Hangs the callbacks in.
 pub(crate) fn register() {
     // SAFETY: the callbacks stay loaded as long as the backend lives.
@@ -488,8 +566,12 @@ fn pre_commit() {
     // If anything fails from here on, PostgreSQL aborts and these spaces go.
     DOOMED.borrow_mut().extend(&doomed);
     active.publish();
+    active.store.set_durability(active.durability());
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
-    let committed = session::while_committing(|| store.commit());
+    let (bytes, versions) = (store.buffered(), store.written());
+    let committed = session::while_committing(bytes, || store.commit());
+    active.committed = true;
+    active.committed_versions = versions;
     committed.or_raise();
     ACTIVE.replace(Some(active));
 }
@@ -507,7 +589,11 @@ fn empty_transaction(session: &Session) -> Transaction {
 
 fn pre_prepare() {
     let writes = with_begun(|active| {
-        active.store.has_writes() || !active.created.is_empty() || !active.dropped.is_empty()
+        active.store.has_writes()
+            || !active.created.is_empty()
+            || !active.dropped.is_empty()
+            || !active.touched.is_empty()
+            || active.touched_all
     });
     if writes == Some(true) {
         unsupported(
@@ -519,12 +605,14 @@ fn pre_prepare() {
 
 /// Releases everything. Must not fail: PostgreSQL has committed or aborted.
 fn end(committed: bool) {
-    with_scans(Scans::clear);
     session::end_of_commit();
     TRANSACTION.set(TRANSACTION.get().checked_add(1).unwrap_or(1));
-    let active = ACTIVE.take();
+    // A backend that ends while it waits for the store is still in the middle of `with`.
+    let active = ACTIVE.try_borrow_mut().ok().and_then(|mut active| active.take());
     let mut doomed = DOOMED.take();
     if let Some(active) = active {
+        let used = (active.followed.len() as u64).max(active.written()) * 2;
+        TID_BASE.set((active.tid_base + used) % VERSIONS);
         if committed {
             doomed.retain(|space| active.created(*space).is_none());
             doomed.extend(active.dropped.iter().map(|dropped| dropped.space));
@@ -563,11 +651,9 @@ unsafe extern "C-unwind" fn subtransaction_event(
     match event {
         SUBXACT_EVENT_START_SUB => drop(with_begun(Active::begin_level)),
         SUBXACT_EVENT_COMMIT_SUB => {
-            with_scans(|scans| scans.release_level(level));
             with_begun(|active| active.release_level(level));
         }
         SUBXACT_EVENT_ABORT_SUB => {
-            with_scans(|scans| scans.abort_level(level));
             with_begun(|active| active.abort_level(level));
         }
         _ => {}

@@ -110,7 +110,7 @@ fn dropped(object: pg_sys::Oid) {
         let relation = pg_sys::relation_open(object, pg_sys::NoLock as i32);
         let locator = compat::locator(relation);
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
-        forget(locator);
+        forget(locator, object);
     }
     transaction::with(|active| active.touch(object));
 }
@@ -284,10 +284,10 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
-        let parallel = look_at_run(query);
+        let before = look_at_run(query);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count, execute_once);
-        (*(*query).plannedstmt).parallelModeNeeded |= parallel;
+        after_run(query, before);
     }
 }
 
@@ -300,37 +300,70 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
-        let parallel = look_at_run(query);
+        let before = look_at_run(query);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count);
-        (*(*query).plannedstmt).parallelModeNeeded |= parallel;
+        after_run(query, before);
     }
 }
 
-/// Returns whether the plan's mark of a parallel plan was taken off and must be put back. After an
-/// error it stays off: the plan, if it is cached, then runs without workers.
+/// What to put back after a query ran.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Before {
+    /// The plan's mark of a parallel plan was taken off. After an error it stays off: the plan, if
+    /// it is cached, then runs without workers.
+    parallel: bool,
+    /// The version that workers of the query around this one get; zero if this one set none.
+    version: u64,
+    set: bool,
+}
+
 #[pg_guard]
-unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> bool {
+unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before {
+    let mut before = Before::default();
     // SAFETY: PostgreSQL passes a started query.
     unsafe {
         let plan = (*query).plannedstmt;
-        if !(*plan).parallelModeNeeded || !reads_fakegres(plan) {
-            return false;
+        if !(*plan).parallelModeNeeded || (*query).snapshot.is_null() {
+            return before;
+        }
+        // A function that workers call may read fakegres tables though the plan has none.
+        let installed = || pg::fakegres() != pg_sys::InvalidOid && transaction::is_open();
+        if !reads_fakegres(plan) && !installed() {
+            return before;
         }
         if transaction::has_private_state() {
             (*plan).parallelModeNeeded = false;
-            return true;
+            before.parallel = true;
+        } else if !pg_sys::IsInParallelMode() {
+            before.version = settings::worker_snapshot().unwrap_or(0);
+            before.set = true;
+            tell_workers(transaction::resolve((*query).snapshot).version.0);
         }
-        if !pg_sys::IsInParallelMode() {
-            let version = transaction::resolve((*query).snapshot).version;
-            let text = std::ffi::CString::new(version.0.to_string()).expect("digits");
-            pg_sys::SetConfigOption(
-                settings::WORKER_SNAPSHOT_NAME.as_ptr(),
-                text.as_ptr(),
-                pg_sys::GucContext::PGC_INTERNAL,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-        false
+    }
+    before
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Before) {
+    // SAFETY: the query is the one that ran.
+    unsafe { (*(*query).plannedstmt).parallelModeNeeded |= before.parallel };
+    if before.set {
+        tell_workers(before.version);
+    }
+}
+
+/// Settings are copied to workers when they start.
+fn tell_workers(version: u64) {
+    let text = std::ffi::CString::new(version.to_string()).expect("digits");
+    // SAFETY: sets a setting of ours to a string.
+    unsafe {
+        pg_sys::SetConfigOption(
+            settings::WORKER_SNAPSHOT_NAME.as_ptr(),
+            text.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+        );
     }
 }

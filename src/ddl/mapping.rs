@@ -3,11 +3,14 @@
 //! It is written in the same PostgreSQL transaction as the catalog, so it is right whenever the
 //! catalog is. It is read with `SnapshotSelf`: a command may need what it wrote a moment ago.
 
+use std::ffi::CStr;
+
 use pgrx::prelude::*;
 use relation::Space;
+use relation::space::Found;
 
 use crate::compat::Locator;
-use crate::error::raise;
+use crate::error::{OrRaise, raise};
 use crate::{session, transaction};
 
 /// Columns of `fakegres.spaces`, from 1.
@@ -71,7 +74,11 @@ pub(crate) fn insert(locator: Locator, relation: pg_sys::Oid, space: Space) {
 }
 
 /// Forgets a relation file. Returns its space, if it had one of this database and store.
-pub(crate) fn remove(locator: Locator) -> Option<Space> {
+pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Option<Space> {
+    if find(c"spaces").is_none() {
+        // DROP EXTENSION … CASCADE has dropped the map before the tables.
+        return unmapped(relation);
+    }
     let mut found = None;
     search(locator, pg_sys::RowExclusiveLock as i32, |map, entry, tuple| {
         // SAFETY: the tuple is the one that the scan stands on.
@@ -82,6 +89,15 @@ pub(crate) fn remove(locator: Locator) -> Option<Space> {
     let ours =
         entry.database.to_u32() == transaction::database() && entry.store == session::get().name;
     ours.then_some(entry.space)
+}
+
+/// The space that was made for a relation, as the store knows it.
+fn unmapped(relation: pg_sys::Oid) -> Option<Space> {
+    let session = session::get();
+    let (store, env) = (&*session.store, &*session.env);
+    let spaces = relation::space::list(transaction::database(), store, env).or_raise();
+    let of_relation = |found: &&Found| found.record.table == relation.to_u32();
+    spaces.iter().find(of_relation).map(|found| found.space)
 }
 
 /// Every space of this database and store that a committed relation has, or one of this
@@ -103,7 +119,8 @@ fn search(
     visit: impl FnMut(pg_sys::Relation, Entry, pg_sys::HeapTuple),
 ) {
     let mut keys = [key(TABLESPACE, locator.tablespace), key(LOCATOR, locator.number)];
-    scan(&mut keys, object(c"spaces_pkey"), lock, visit);
+    let index = find(c"spaces_pkey").unwrap_or(pg_sys::InvalidOid);
+    scan(&mut keys, index, lock, visit);
 }
 
 /// The condition that a column of oids has a value.
@@ -176,19 +193,22 @@ unsafe fn open(lock: pg_sys::LOCKMODE) -> pg_sys::Relation {
     unsafe { pg_sys::table_open(oid(), lock) }
 }
 
+fn object(name: &CStr) -> pg_sys::Oid {
+    find(name).unwrap_or_else(|| {
+        raise(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("fakegres.{} does not exist", name.to_string_lossy()),
+            "CREATE EXTENSION fakegres_am makes it.",
+        )
+    })
+}
+
 /// Oid of a relation in the extension's schema.
-fn object(name: &std::ffi::CStr) -> pg_sys::Oid {
+fn find(name: &CStr) -> Option<pg_sys::Oid> {
     // SAFETY: catalog lookups by name.
     let oid = unsafe {
         let schema = pg_sys::get_namespace_oid(c"fakegres".as_ptr(), true);
         pg_sys::get_relname_relid(name.as_ptr(), schema)
     };
-    if oid == pg_sys::InvalidOid {
-        raise(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-            format!("fakegres.{} does not exist", name.to_string_lossy()),
-            "CREATE EXTENSION fakegres_am makes it.",
-        );
-    }
-    oid
+    (oid != pg_sys::InvalidOid).then_some(oid)
 }

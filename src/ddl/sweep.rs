@@ -11,8 +11,12 @@ use crate::ddl::mapping;
 use crate::error::OrRaise;
 use crate::transaction;
 
-/// Clears orphaned spaces of this database; returns how many.
+/// Clears orphaned spaces of this database and of dropped ones; returns how many.
 pub(crate) fn sweep() -> u64 {
+    sweep_this_database() + sweep_dropped_databases()
+}
+
+fn sweep_this_database() -> u64 {
     let known = transaction::with(|active| {
         let (store, env) = (&*active.session.store, &*active.session.env);
         space::list(transaction::database(), store, env)
@@ -28,16 +32,51 @@ pub(crate) fn sweep() -> u64 {
     let claimed = mapping::all();
     orphans.retain(|space| !claimed.contains(space));
     for space in &orphans {
-        clear(*space);
+        clear(transaction::database(), *space);
     }
     orphans.len() as u64
 }
 
-fn clear(space: Space) {
+/// Clears what dropped databases left; returns how many spaces.
+fn sweep_dropped_databases() -> u64 {
+    let all = transaction::with(|active| {
+        let (store, env) = (&*active.session.store, &*active.session.env);
+        space::list_all(store, env)
+    })
+    .or_raise();
+    let mut cleared = 0;
+    for found in all {
+        if database_is_gone(found.database) {
+            clear(found.database, found.space);
+            clear_definitions(found.database);
+            cleared += 1;
+        }
+    }
+    cleared
+}
+
+/// Whether no database has this oid. One that is being created has no space yet: its tables can
+/// only be made by those who connect to it.
+fn database_is_gone(database: u32) -> bool {
+    // SAFETY: a catalog lookup; the name is palloc'd or null.
+    unsafe { pg_sys::get_database_name(pg_sys::Oid::from(database)).is_null() }
+}
+
+fn clear_definitions(database: u32) {
     transaction::with(|active| {
         let session = &active.session;
         let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
-        space::clear(&mut batch, transaction::database(), space);
+        mvcc::key::clear_prefix(&mut batch, &relation::key::definitions_prefix(database));
+        session.store.commit(&batch, &*session.env)
+    })
+    .or_raise();
+}
+
+fn clear(database: u32, space: Space) {
+    transaction::with(|active| {
+        let session = &active.session;
+        let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
+        space::clear(&mut batch, database, space);
         session.forget_rows(space);
         session.store.commit(&batch, &*session.env)
     })

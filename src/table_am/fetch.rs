@@ -3,7 +3,7 @@
 use kv::{Page, Version};
 use mvcc::Snapshot;
 use pgrx::prelude::*;
-use relation::{RowId, Tid, key};
+use relation::{Tid, key};
 
 use crate::error::OrRaise;
 use crate::row::{self, LAYOUT};
@@ -18,6 +18,8 @@ struct Row {
     page: Page,
     entry: usize,
     command: pg_sys::CommandId,
+    /// What to show as xmin instead of the row's token.
+    xmin: Option<pg_sys::TransactionId>,
 }
 
 impl Row {
@@ -25,23 +27,35 @@ impl Row {
     unsafe fn store_into(mut self, table: &Table, slot: *mut pg_sys::TupleTableSlot) {
         let bytes = mvcc::body_with_headroom(&mut self.page, self.entry, LAYOUT);
         let mut tuple = row::tuple_in_place(bytes, self.tid, table.oid, self.command);
-        // SAFETY: the copy is made while the page lives; the slot is one of ours.
-        unsafe { pg_sys::ExecForceStoreHeapTuple(pg_sys::heap_copytuple(&mut tuple), slot, true) };
+        // SAFETY: the tuple's header is in the page; the copy is made while it lives; the slot is
+        // one of ours.
+        unsafe {
+            if let Some(xmin) = self.xmin {
+                (*tuple.t_data).t_choice.t_heap.t_xmin = xmin;
+            }
+            pg_sys::ExecForceStoreHeapTuple(pg_sys::heap_copytuple(&mut tuple), slot, true);
+        }
     }
 }
 
 impl Current {
-    /// Puts the row as it is now into a slot.
+    /// Puts the row as it is now into a slot, under its own TID or the one given.
     ///
     /// # Safety
     /// `slot` must be one of the table's.
-    pub(super) unsafe fn store_into(&mut self, table: &Table, slot: *mut pg_sys::TupleTableSlot) {
+    pub(super) unsafe fn store_into(
+        &mut self,
+        table: &Table,
+        shown: Option<Tid>,
+        slot: *mut pg_sys::TupleTableSlot,
+    ) {
         let own = self.newest.own.map(|own| own.id);
-        let (tid, command) =
-            transaction::with(|active| (active.tid(self.row, own), active.command(own)));
+        let (tid, command) = transaction::with(|active| {
+            (shown.unwrap_or_else(|| active.tid(self.row, own)), active.command(own))
+        });
         let page = std::mem::take(&mut self.page);
         // SAFETY: the caller's promise.
-        unsafe { Row { tid, page, entry: 0, command }.store_into(table, slot) };
+        unsafe { Row { tid, page, entry: 0, command, xmin: None }.store_into(table, slot) };
     }
 }
 
@@ -89,63 +103,61 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
     let active_snapshot = unsafe {
         pg_sys::ActiveSnapshotSet().then(|| transaction::resolve(pg_sys::GetActiveSnapshot()))
     };
-    transaction::with(|active| {
-        let (row, id) = active.target(tid)?;
-        let key = key::row_key(table.space, row);
-        if let Some(id) = id.or_else(|| active.store.inserted(&key)) {
-            return own_version(active, id, tid);
+    let found = transaction::with(|active| {
+        let Some(named) = active.target(table.space, tid) else { return Ok(None) };
+        let key = key::row_key(table.space, named.row);
+        if let Some(id) = named.own.or_else(|| active.store.inserted(&key)) {
+            return Ok(own_version(active, id, tid));
         }
-        // The row before this transaction changed it: at the version that it saw when it did. A
-        // row that it did not change: as the statement sees it, or as it was when it was locked.
-        let version = match active.store.base(&key) {
-            Some(mvcc::Base::Seen(version)) => version,
-            _ => {
-                let statement = active_snapshot.map_or(Version::MAX, |at| at.version);
-                active
-                    .seen
-                    .get(&(table.space, row))
-                    .copied()
-                    .map_or(statement, |v| v.max(statement))
+        // The row before this transaction changed it: the version on which its own one stands. A
+        // row that it did not change: what it was shown after a wait, or what the statement sees.
+        let zero = table.zero(active)?;
+        let mut page = active.store.page();
+        let base = match active.store.base(&key) {
+            Some(mvcc::Base::Seen(version)) => Some(version),
+            _ => named.followed,
+        };
+        let found = match base {
+            Some(version) => active.store.get_base(&key, version, zero, &mut page)?,
+            None => {
+                let version = active_snapshot.map_or(Version::MAX, |at| at.version);
+                let at = Snapshot { version, command: 0 };
+                active.store.get(&key, &at, zero, &mut page)?
             }
         };
-        // Command zero sees no own writes.
-        committed_version(active, table, row, tid, &Snapshot { version, command: 0 })
-    })
+        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin: None }))
+    });
+    found.or_raise()
 }
 
 /// The version of the row that a TID names which a snapshot sees.
 fn visible_version(table: &Table, tid: Tid, at: &Snapshot) -> Option<Row> {
-    transaction::with(|active| {
-        let (row, _) = active.target(tid)?;
-        committed_version(active, table, row, tid, at)
-    })
+    let found = transaction::with(|active| {
+        let Some(named) = active.target(table.space, tid) else { return Ok(None) };
+        let row = named.row;
+        let zero = table.zero(active)?;
+        let mut page = active.store.page();
+        let key = key::row_key(table.space, row);
+        let Some(found) = active.store.get(&key, at, zero, &mut page)? else { return Ok(None) };
+        if active.hides(table.space, found.version, row, at) {
+            return Ok(None);
+        }
+        let (tid, command) = (active.tid(row, found.own), active.command(found.own));
+        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None }))
+    });
+    found.or_raise()
 }
 
 fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
-    let body = active.store.own(id)?.body?;
+    let version = active.store.own(id)?;
     let mut page = active.store.page();
     // Only the body is read: what stands before it has no meaning here.
-    page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
-    Some(Row { tid, page, entry: 0, command: active.command(Some(id)) })
-}
-
-fn committed_version(
-    active: &mut Active,
-    table: &Table,
-    row: RowId,
-    _asked: Tid,
-    at: &Snapshot,
-) -> Option<Row> {
-    let zero = table.zero(active);
-    let mut page = active.store.page();
-    let found =
-        active.store.get(&key::row_key(table.space, row), at, zero, &mut page).or_raise()?;
-    if active.hides(table.space, found.version, row, at) && at.command != 0 {
-        return None;
-    }
-    let tid = active.tid(row, found.own);
-    let command = active.command(found.own);
-    Some(Row { tid, page, entry: found.entry, command })
+    page.push(&[], &[&[0; mvcc::HEADER][..], version.body?].concat());
+    // Foreign keys ask by its xmin whether this transaction made the old version of a row.
+    let superseded = active.store.live(version.key) != Some(id);
+    // SAFETY: called by a statement or trigger of a transaction that writes.
+    let xmin = superseded.then(|| unsafe { pg_sys::GetTopTransactionId() });
+    Some(Row { tid, page, entry: 0, command: version.command, xmin })
 }
 
 #[pg_guard]
@@ -156,8 +168,9 @@ pub(super) unsafe extern "C-unwind" fn tuple_tid_valid(
     // SAFETY: PostgreSQL passes a scan of ours and a valid pointer.
     unsafe {
         let (tid, blocks) = (row::tid(tid), blocks((*scan).rs_rd));
-        let target = transaction::with(|active| active.target(tid));
-        target.is_some_and(|(row, _)| Tid::of_row(row).block < blocks)
+        let space = table::of((*scan).rs_rd).space;
+        let target = transaction::with(|active| active.target(space, tid));
+        target.is_some_and(|named| Tid::of_row(named.row).block < blocks)
     }
 }
 

@@ -86,8 +86,8 @@ pub(super) unsafe extern "C-unwind" fn tuple_complete_speculative(
         let table = table::of(relation);
         let tid = row::tid(&raw mut (*slot).tts_tid);
         transaction::with(|active| {
-            let (row, _) = active.target(tid).expect("the row was inserted a moment ago");
-            let key = key::row_key(table.space, row);
+            let named = active.target(table.space, tid).expect("the row was inserted a moment ago");
+            let key = key::row_key(table.space, named.row);
             let written = active.store.newest(&key, kv::Version::ZERO, &mut kv::Page::default())?;
             if let Some(own) = written.own {
                 let bytes = active.store.own(own.id).and_then(|o| o.body.map(<[u8]>::len));

@@ -8,7 +8,7 @@ use crate::row;
 use crate::table::{self, Table};
 use crate::table_am::fetch;
 use crate::table_am::modify::{Current, Refusal, base_version, judge, own, read_newest};
-use crate::transaction;
+use crate::transaction::{self, Named};
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn tuple_lock(
@@ -26,38 +26,53 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
     // SAFETY: PostgreSQL passes an open relation, a live snapshot and valid pointers.
     unsafe {
         let table = table::of(relation);
-        let tid = row::tid(tid);
+        let asked = row::tid(tid);
         let mode = Mode::from(mode);
         (*failure).traversed = false;
         let newest = flags & pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION as u8 != 0;
         let at = transaction::resolve(snapshot);
-        let found = lock(relation, &table, tid, command, mode, policy);
-        let mut current = match found {
-            Ok(current) => current,
-            Err(refusal) => return refusal.tell(tid, failure),
+        let Some(named) = transaction::with(|active| active.target(table.space, asked)) else {
+            return Refusal::Deleted.tell(asked, failure);
         };
+        let mut current = match lock(relation, &table, &named, command, mode, policy) {
+            Ok(current) => current,
+            Err(refusal) => return refusal.tell(asked, failure),
+        };
+        let mut shown = None;
         if current.newest.own.is_none() {
-            match judge(&table, &current, &at) {
-                Ok(()) => {}
+            match judge(&current, &named, &at) {
+                Ok(()) => shown = named.followed.map(|_| asked),
                 Err(Refusal::Updated) if current.moved() && newest => moved_away(),
                 // Updates that leave the key alone do not disturb a lock on the key: the reader
                 // keeps what its snapshot saw.
                 Err(Refusal::Updated) if mode == Mode::KeyShare && !current.moved() => {
-                    if fetch::visible_into(&table, tid, &at, slot) {
+                    if fetch::visible_into(&table, asked, &at, slot) {
                         return pg_sys::TM_Result::TM_Ok;
                     }
-                    return Refusal::Updated.tell(tid, failure);
+                    return Refusal::Updated.tell(asked, failure);
                 }
-                Err(Refusal::Updated) if newest => (*failure).traversed = true,
-                Err(refusal) => return refusal.tell(tid, failure),
+                Err(Refusal::Updated) if newest => {
+                    let followed = follow(&table, &current);
+                    *tid = row::item_pointer(followed);
+                    shown = Some(followed);
+                    (*failure).traversed = true;
+                }
+                Err(refusal) => return refusal.tell(asked, failure),
             }
             if mode != Mode::KeyShare {
                 remember(&table, &current);
             }
         }
-        current.store_into(&table, slot);
+        current.store_into(&table, shown, slot);
         pg_sys::TM_Result::TM_Ok
     }
+}
+
+/// The TID of the version that the caller is shown although its snapshot is older, as heap follows
+/// a row to its newest version: what the caller does next, it does to that version.
+fn follow(table: &Table, current: &Current) -> relation::Tid {
+    let version = base_version(current.newest.base());
+    transaction::with(|active| active.follow(table.space, current.row, version))
 }
 
 fn moved_away() -> ! {
@@ -72,21 +87,18 @@ fn moved_away() -> ! {
 unsafe fn lock(
     relation: pg_sys::Relation,
     table: &Table,
-    tid: relation::Tid,
+    named: &Named,
     command: pg_sys::CommandId,
     mode: Mode,
     policy: pg_sys::LockWaitPolicy::Type,
 ) -> Result<Current, Refusal> {
-    let Some((row, id)) = transaction::with(|active| active.target(tid)) else {
-        return Err(Refusal::Deleted);
-    };
-    if let Some(current) = own(table, row, id, command)? {
+    if let Some(current) = own(table, named, command)? {
         return Ok(current);
     }
     let wait =
         if policy == pg_sys::LockWaitPolicy::LockWaitBlock { Policy::Wait } else { Policy::Skip };
-    if lock::row(table, row, mode, wait) {
-        return Ok(read_newest(table, row));
+    if lock::row(table, named.row, mode, wait) {
+        return Ok(read_newest(table, named.row));
     }
     if policy == pg_sys::LockWaitPolicy::LockWaitError {
         // SAFETY: the caller's relation is open.
@@ -100,13 +112,11 @@ unsafe fn lock(
     Err(Refusal::WouldBlock)
 }
 
-/// From now on this transaction may change the row although its snapshot is older, and the commit
-/// checks that nobody on another server changed it.
+/// The commit checks that nobody on another server changed a locked row.
 fn remember(table: &Table, current: &Current) {
     let version = base_version(current.newest.base());
     transaction::with(|active| {
         let key = relation::key::row_key(table.space, current.row);
         active.store.lock(&key, version);
-        active.seen.insert((table.space, current.row), version);
     });
 }

@@ -6,7 +6,7 @@
 //! `lock`) and tries again, or gives up.
 
 use kv::{Page, Version};
-use mvcc::{Base, Change, Newest, Snapshot, WriteId};
+use mvcc::{Base, Change, Newest, Snapshot};
 use pgrx::prelude::*;
 use relation::{RowId, Tid, key};
 
@@ -15,7 +15,7 @@ use crate::lock::Mode;
 use crate::row;
 use crate::table::{self, Table};
 use crate::table_am::insert::{count, with_encoded};
-use crate::transaction::{self, Active};
+use crate::transaction::{self, Named};
 use crate::{compat, lock};
 
 /// The note that a row leaves when an update moved it to another partition.
@@ -171,20 +171,20 @@ unsafe fn examine(
     wait: bool,
     mode: Mode,
 ) -> Result<Current, Refusal> {
-    let Some((row, id)) = transaction::with(|active| active.target(tid)) else {
+    let Some(named) = transaction::with(|active| active.target(table.space, tid)) else {
         return Err(Refusal::Deleted);
     };
-    if let Some(current) = own(table, row, id, command)? {
+    if let Some(current) = own(table, &named, command)? {
         return Ok(current);
     }
     let policy = if wait { lock::Policy::Wait } else { lock::Policy::Skip };
     // SAFETY: the caller passes live snapshots.
     let at = unsafe { transaction::resolve(snapshot) };
-    if !lock::row(table, row, mode, policy) {
+    if !lock::row(table, named.row, mode, policy) {
         return Err(Refusal::WouldBlock);
     }
-    let current = read_newest(table, row);
-    judge(table, &current, &at)?;
+    let current = read_newest(table, named.row);
+    judge(&current, &named, &at)?;
     if !crosscheck.is_null() {
         // SAFETY: the caller passes live snapshots.
         let at = unsafe { transaction::resolve(crosscheck) };
@@ -199,17 +199,15 @@ unsafe fn examine(
 /// The row if this transaction wrote it: it needs no lock and no comparison.
 pub(super) fn own(
     table: &Table,
-    row: RowId,
-    id: Option<WriteId>,
+    named: &Named,
     command: pg_sys::CommandId,
 ) -> Result<Option<Current>, Refusal> {
-    let key = key::row_key(table.space, row);
-    let written = transaction::with(|active| active.store.live(&key).is_some());
-    if !written {
+    let key = key::row_key(table.space, named.row);
+    if transaction::with(|active| active.store.live(&key).is_none()) {
         // A version of a savepoint that was rolled back since.
-        return if id.is_some() { Err(Refusal::Deleted) } else { Ok(None) };
+        return if named.own.is_some() { Err(Refusal::Deleted) } else { Ok(None) };
     }
-    let current = read_newest(table, row);
+    let current = read_newest(table, named.row);
     match current.newest.own {
         Some(own) if own.command >= command => Err(Refusal::SelfModified(own.command)),
         Some(own) if own.deleted => Err(Refusal::Deleted),
@@ -220,7 +218,7 @@ pub(super) fn own(
 /// Reads a row as it is now.
 pub(super) fn read_newest(table: &Table, row: RowId) -> Current {
     transaction::with(|active| {
-        let zero = table.zero(active);
+        let zero = table.zero(active)?;
         let mut page = active.store.page();
         let key = key::row_key(table.space, row);
         let newest = active.store.newest(&key, zero, &mut page)?;
@@ -229,20 +227,19 @@ pub(super) fn read_newest(table: &Table, row: RowId) -> Current {
     .or_raise()
 }
 
-/// Compares a committed row with what a snapshot saw, or what the transaction saw later when it
-/// had waited for the lock.
-pub(super) fn judge(table: &Table, current: &Current, at: &Snapshot) -> Result<(), Refusal> {
+/// Compares a committed row with what a snapshot saw, or with the newer version that the caller was
+/// shown after a wait and names by its TID.
+pub(super) fn judge(current: &Current, named: &Named, at: &Snapshot) -> Result<(), Refusal> {
     let Some(committed) = current.newest.committed else { return Err(Refusal::Deleted) };
-    let seen = transaction::with(|active| seen(active, table, current.row)).max(at.version);
-    match (committed.version <= seen, committed.deleted) {
+    let known = match named.followed {
+        Some(version) => committed.version == version,
+        None => committed.version <= at.version,
+    };
+    match (known, committed.deleted) {
         (true, false) => Ok(()),
         (_, true) if !current.moved() => Err(Refusal::Deleted),
         _ => Err(Refusal::Updated),
     }
-}
-
-fn seen(active: &Active, table: &Table, row: RowId) -> Version {
-    active.seen.get(&(table.space, row)).copied().unwrap_or(Version::ZERO)
 }
 
 /// What to write over a row with, for callers outside this module.

@@ -26,7 +26,7 @@ pub(super) unsafe extern "C-unwind" fn relation_set_new_filelocator(
         transaction::check_writable();
         let (new, old) = (compat::from_raw(&*locator), compat::locator(relation));
         let oid = (*relation).rd_id;
-        let record = Record { table: oid.to_u32(), kind: Kind::Table };
+        let record = Record { table: oid.to_u32(), kind: Kind::Table, copied: false };
         let space = transaction::with(|active| {
             active.touch(oid);
             active.create_space(record)
@@ -35,14 +35,14 @@ pub(super) unsafe extern "C-unwind" fn relation_set_new_filelocator(
         compat::create_file(*locator, persistence);
         mapping::insert(new, oid, space);
         if old != new {
-            forget(old);
+            forget(old, oid);
         }
     }
 }
 
 /// The table no longer uses what it had under a locator.
-pub(crate) fn forget(locator: compat::Locator) {
-    if let Some(space) = mapping::remove(locator) {
+pub(crate) fn forget(locator: compat::Locator, relation: pg_sys::Oid) {
+    if let Some(space) = mapping::remove(locator, relation) {
         transaction::with(|active| active.drop_space(space));
     }
 }
@@ -56,13 +56,19 @@ pub(super) unsafe extern "C-unwind" fn relation_nontransactional_truncate(
     unsafe {
         let table = table::of(relation);
         let (start, end) = table.range();
-        let buffered = transaction::with(|active| active.store.has_writes_in(&start, &end));
-        if buffered {
-            // The transaction's own rows cannot be taken back one by one; a new space has none.
+        // Between the store's commit and PostgreSQL's (ON COMMIT DELETE ROWS) nothing is buffered.
+        let uncommitted = transaction::with(|active| {
+            !active.committed
+                && (active.created(table.space).is_some()
+                    || active.store.has_writes_in(&start, &end))
+        });
+        if uncommitted {
+            // The transaction's own rows and what it counted cannot be taken back one by one; a
+            // new space has none.
             let locator = compat::locator(relation);
-            forget(locator);
             let oid = (*relation).rd_id;
-            let record = Record { table: oid.to_u32(), kind: Kind::Table };
+            forget(locator, oid);
+            let record = Record { table: oid.to_u32(), kind: Kind::Table, copied: false };
             let space = transaction::with(|active| active.create_space(record)).or_raise();
             mapping::insert(locator, oid, space);
             pg_sys::CacheInvalidateRelcache(relation);
@@ -90,8 +96,9 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_data(
     unsafe {
         let (new, old) = (compat::from_raw(&*locator), compat::locator(relation));
         compat::create_file(*locator, (*(*relation).rd_rel).relpersistence);
-        if let Some(space) = mapping::remove(old) {
-            mapping::insert(new, (*relation).rd_id, space);
+        let oid = (*relation).rd_id;
+        if let Some(space) = mapping::remove(old, oid) {
+            mapping::insert(new, oid, space);
         }
     }
 }
@@ -116,6 +123,7 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_for_cluster(
     // SAFETY: PostgreSQL passes two open relations of one row type and valid pointers.
     unsafe {
         let target = table::of(new);
+        transaction::with(|active| active.holds_copy(target.space));
         let command = pg_sys::GetCurrentCommandId(true);
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let slot = pg_sys::table_slot_create(old, std::ptr::null_mut());

@@ -79,6 +79,7 @@ pub(super) unsafe extern "C-unwind" fn scan_sample_next_tuple(
 impl super::scan::State {
     /// Reads the rows of one block from its beginning.
     pub(super) fn open_block(&mut self, number: u32) {
+        pgrx::check_for_interrupts!();
         let first = RowId::first_of_block(number);
         let bounds = (first, RowId(first.0 + ROWS_PER_BLOCK));
         self.open_range(Some(bounds), ROWS_PER_BLOCK as usize);

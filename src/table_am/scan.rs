@@ -1,7 +1,7 @@
 //! Sequential scans, also of a range of TIDs and of a share of a parallel scan.
 //!
-//! The state of a scan belongs to the backend's list of scans, not to PostgreSQL's memory contexts:
-//! `scan_end` is not called after an error, and the end of the (sub)transaction drops what is left.
+//! The state of a scan lives as long as the memory that PostgreSQL gave to its descriptor, or until
+//! `scan_end`, which is not called after an error.
 
 use std::rc::Rc;
 
@@ -27,15 +27,18 @@ const MAX_BYTES: usize = 512 << 10;
 struct Descriptor {
     base: pg_sys::TableScanDescData,
     state: *mut State,
+    callback: pg_sys::MemoryContextCallback,
 }
 
 /// A scan under way.
 pub(crate) struct State {
-    level: i32,
     table: Rc<Table>,
     at: Snapshot,
     zero: Version,
     cursor: Option<Scan>,
+    /// At which end of the range the scan is. Its page is given up there: a plan may have many
+    /// scans that have ended.
+    ended: Option<Direction>,
     /// First row and first row after the range, where it is not the whole table.
     bounds: Option<(RowId, RowId)>,
     tuple: pg_sys::HeapTupleData,
@@ -45,42 +48,16 @@ pub(crate) struct State {
     pub(super) wanted: super::bitmap::Wanted,
 }
 
-/// The scans of this backend that have not ended.
-#[allow(clippy::vec_box, reason = "PostgreSQL's descriptors point at the states")]
-pub(crate) struct Scans(Vec<Box<State>>);
-
-impl Scans {
-    /// None.
-    pub(crate) const fn new() -> Scans {
-        Scans(Vec::new())
-    }
-
-    /// Drops all of them.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// A savepoint was released: its scans belong to the level below.
-    pub(crate) fn release_level(&mut self, level: i32) {
-        self.0
-            .iter_mut()
-            .filter(|scan| scan.level >= level)
-            .for_each(|scan| scan.level = level - 1);
-    }
-
-    /// A savepoint was rolled back: its scans are over.
-    pub(crate) fn abort_level(&mut self, level: i32) {
-        self.0.retain(|scan| scan.level < level);
-    }
-
-    fn add(&mut self, state: State) -> *mut State {
-        self.0.push(Box::new(state));
-        self.0.last_mut().map_or(std::ptr::null_mut(), |state| &raw mut **state)
-    }
-
-    fn remove(&mut self, state: *const State) {
-        if let Some(i) = self.0.iter().rposition(|scan| std::ptr::eq(&raw const **scan, state)) {
-            self.0.swap_remove(i);
+/// Drops the state of a scan when the memory of its descriptor goes: `scan_end` is not called after
+/// an error, and a cursor outlives the savepoint in which it was first fetched from.
+#[pg_guard]
+unsafe extern "C-unwind" fn drop_state(descriptor: *mut core::ffi::c_void) {
+    // SAFETY: the descriptor is in the memory that is about to go.
+    unsafe {
+        let state =
+            std::mem::replace(&mut (*descriptor.cast::<Descriptor>()).state, std::ptr::null_mut());
+        if !state.is_null() {
+            drop(Box::from_raw(state));
         }
     }
 }
@@ -109,13 +86,13 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
     unsafe {
         let table = table::of(relation);
         let at = parallel::snapshot(parallel, snapshot);
-        let zero = transaction::with(|active| table.zero(active));
+        let zero = table.zero_for(&at);
         let state = State {
-            level: transaction::level(),
             table,
             at,
             zero,
             cursor: None,
+            ended: None,
             bounds: None,
             tuple: pg_sys::HeapTupleData::default(),
             returned: 0,
@@ -129,7 +106,13 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
         (*scan).base.rs_snapshot = snapshot;
         (*scan).base.rs_flags = flags;
         (*scan).base.rs_parallel = parallel;
-        (*scan).state = transaction::with_scans(|scans| scans.add(state));
+        (*scan).state = Box::into_raw(Box::new(state));
+        (*scan).callback.func = Some(drop_state);
+        (*scan).callback.arg = scan.cast();
+        pg_sys::MemoryContextRegisterResetCallback(
+            pg_sys::CurrentMemoryContext,
+            &raw mut (*scan).callback,
+        );
         if flags & pg_sys::ScanOptions::SO_TYPE_SEQSCAN != 0 {
             compat::count_scan(relation, 1);
         }
@@ -147,9 +130,8 @@ pub(super) unsafe extern "C-unwind" fn scan_end(scan: pg_sys::TableScanDesc) {
         if (*scan).rs_flags & pg_sys::ScanOptions::SO_TEMP_SNAPSHOT != 0 {
             pg_sys::UnregisterSnapshot((*scan).rs_snapshot);
         }
-        let ended = (*scan.cast::<Descriptor>()).state;
-        transaction::with_scans(|scans| scans.remove(ended));
-        pg_sys::pfree(scan.cast());
+        // The descriptor itself stays until its memory goes: the callback is in it.
+        drop_state(scan.cast());
     }
 }
 
@@ -166,6 +148,7 @@ pub(super) unsafe extern "C-unwind" fn scan_rescan(
     unsafe {
         let state = state(scan);
         state.cursor = None;
+        state.ended = None;
         state.bounds = None;
         state.block = super::sample::Block::default();
         if (*scan).rs_flags & pg_sys::ScanOptions::SO_TYPE_SEQSCAN != 0 {
@@ -189,21 +172,22 @@ pub(super) unsafe extern "C-unwind" fn scan_getnextslot(
     unsafe {
         let parallel = (*scan).rs_parallel;
         let state = state(scan);
-        loop {
+        while state.ended != Some(direction) {
             if state.cursor.is_none() && !state.open(parallel) {
-                pg_sys::ExecClearTuple(slot);
-                return false;
+                break;
             }
             if state.next_into(direction, slot) {
+                state.ended = None;
                 state.returned += 1;
                 return true;
             }
-            if parallel.is_null() {
-                pg_sys::ExecClearTuple(slot);
-                return false;
-            }
             state.cursor = None;
+            if parallel.is_null() {
+                state.ended = Some(direction);
+            }
         }
+        pg_sys::ExecClearTuple(slot);
+        false
     }
 }
 
@@ -218,6 +202,7 @@ pub(super) unsafe extern "C-unwind" fn scan_set_tidrange(
         let (min, max) = (row::tid(min), row::tid(max));
         let state = state(scan);
         state.cursor = None;
+        state.ended = None;
         state.bounds = Some((first_at_or_after(min), first_at_or_after(next_tid(max))));
     }
 }

@@ -8,6 +8,11 @@ use crate::writes::WriteId;
 use kv::{Page, Result, Version};
 
 impl Transaction {
+    /// How many versions this transaction made, rolled back ones too.
+    pub fn written(&self) -> u64 {
+        self.writes.written()
+    }
+
     /// The own live version of a key.
     pub fn live(&self, key: &[u8]) -> Option<WriteId> {
         self.writes.live(&key::current(key)).map(|(id, _, _)| id)

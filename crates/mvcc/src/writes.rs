@@ -76,6 +76,10 @@ pub(crate) struct Writes {
 
 impl Writes {
     /// Bytes held in memory, about.
+    pub(crate) fn written(&self) -> u64 {
+        self.records.len() as u64
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -113,9 +113,16 @@ pub fn space_records_prefix(database: u32) -> Vec<u8> {
     [&[SPACE_RECORD][..], &database.to_be_bytes()].concat()
 }
 
-/// The space that a space record's key names.
-pub fn space_of_record_key(key: &[u8]) -> Option<Space> {
-    Some(Space(u64::from_be_bytes(key.get(5..)?.try_into().ok()?)))
+/// What the space records of every database begin with.
+pub fn all_space_records_prefix() -> Vec<u8> {
+    vec![SPACE_RECORD]
+}
+
+/// The database and the space that a space record's key names.
+pub fn space_of_record_key(key: &[u8]) -> Option<(u32, Space)> {
+    let database = u32::from_be_bytes(key.get(1..5)?.try_into().ok()?);
+    let space = u64::from_be_bytes(key.get(5..)?.try_into().ok()?);
+    Some((database, Space(space)))
 }
 
 /// What the definitions of a database's tables begin with.

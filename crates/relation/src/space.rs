@@ -5,7 +5,9 @@
 //! that transaction: its record gets the commit's version, and from then on its rows of version 0
 //! count as written at that version.
 
-use kv::{Batch, CommitId, Durability, Environment, Error, Page, Result, ScanRequest, Store, Version};
+use kv::{
+    Batch, CommitId, Durability, Environment, Error, Page, Result, ScanRequest, Store, Version,
+};
 use mvcc::key::plain as plain_key;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,10 @@ pub struct Record {
     pub table: u32,
     /// What it holds.
     pub kind: Kind,
+    /// It got the rows of another space, as VACUUM FULL makes it: a snapshot from before it was
+    /// published cannot be answered from it.
+    #[serde(default)]
+    pub copied: bool,
 }
 
 /// What a space holds.
@@ -36,6 +42,8 @@ pub enum Kind {
 /// A space found in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
+    /// Oid of its database.
+    pub database: u32,
     /// The space.
     pub space: Space,
     /// When it was published; zero if it was not.
@@ -64,17 +72,17 @@ pub fn publication(database: u32, space: Space, record: &Record) -> (Vec<u8>, Ve
     (Key::SpaceRecord { database, space }.encode(), encode(record))
 }
 
-/// When a space was published; `None` if the store does not know it.
-pub fn published(
+/// A space as the store knows it; `None` if it does not.
+pub fn find(
     database: u32,
     space: Space,
     store: &dyn Store,
     env: &dyn Environment,
-) -> Result<Option<Version>> {
+) -> Result<Option<Found>> {
     let mut page = Page::default();
     let key = plain_key(&Key::SpaceRecord { database, space }.encode());
     store.get_many(&[&key], &mut page, env)?;
-    page.get(0).map(|value| Ok(decode(space, value)?.published)).transpose()
+    page.get(0).map(|value| decode(database, space, value)).transpose()
 }
 
 /// Adds to a batch everything that removes a space: rows, history, entries, counters, lease, record.
@@ -94,7 +102,16 @@ pub fn clear_contents(batch: &mut Batch, space: Space) {
 
 /// Every space of a database that the store knows.
 pub fn list(database: u32, store: &dyn Store, env: &dyn Environment) -> Result<Vec<Found>> {
-    let prefix = plain_key(&key::space_records_prefix(database));
+    list_prefix(&key::space_records_prefix(database), store, env)
+}
+
+/// Every space that the store knows, of all databases.
+pub fn list_all(store: &dyn Store, env: &dyn Environment) -> Result<Vec<Found>> {
+    list_prefix(&key::all_space_records_prefix(), store, env)
+}
+
+fn list_prefix(prefix: &[u8], store: &dyn Store, env: &dyn Environment) -> Result<Vec<Found>> {
+    let prefix = plain_key(prefix);
     let mut request = ScanRequest {
         end: key::after_prefix(&prefix),
         start: prefix,
@@ -108,8 +125,9 @@ pub fn list(database: u32, store: &dyn Store, env: &dyn Environment) -> Result<V
         let ticket = store.start_scan(request)?;
         (_, request) = store.finish_scan(ticket, &mut page, env)?;
         for i in 0..page.len() {
-            let space = key::space_of_record_key(&page.key(i)[1..]).ok_or_else(damaged)?;
-            found.push(decode(space, page.value(i))?);
+            let (database, space) =
+                key::space_of_record_key(&page.key(i)[1..]).ok_or_else(damaged)?;
+            found.push(decode(database, space, page.value(i))?);
         }
         if !request.advance(&page) {
             return Ok(found);
@@ -135,10 +153,10 @@ fn encode(record: &Record) -> Vec<u8> {
     rmp_serde::to_vec_named(record).expect("a space record has no unserializable part")
 }
 
-fn decode(space: Space, value: &[u8]) -> Result<Found> {
+fn decode(database: u32, space: Space, value: &[u8]) -> Result<Found> {
     let published = Version::of_stamped(value).ok_or_else(damaged)?;
     let record = rmp_serde::from_slice(&value[kv::STAMP..]).map_err(|_| damaged())?;
-    Ok(Found { space, published, record })
+    Ok(Found { database, space, published, record })
 }
 
 fn damaged() -> Error {
