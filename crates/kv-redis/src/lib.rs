@@ -53,6 +53,7 @@
 //! - Redis Cluster: a namespace lives on one server.
 
 mod address;
+mod ahead;
 mod batch;
 mod facts;
 mod failure;

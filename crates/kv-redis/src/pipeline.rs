@@ -24,6 +24,8 @@ enum Expected {
     Caller,
     /// The ticket with this number.
     Ticket(u64),
+    /// The same, with what a transaction answers.
+    Confirmed(u64),
     /// Nobody, unless it is a failure: a deferred batch, and what its checks are known by.
     Deferred(Vec<Vec<u8>>),
     /// Nobody any more.
@@ -82,6 +84,15 @@ impl Pipeline {
     /// Asks for a page that a ticket will come for.
     pub(crate) fn ask_for_page(&mut self, command: &Cmd, ticket: u64) -> Answer<()> {
         self.send(command, Expected::Ticket(ticket))
+    }
+
+    /// Asks for pages that are expected, in a transaction.
+    pub(crate) fn ask_for_pages(&mut self, commands: [&Cmd; 4], ticket: u64) -> Answer<()> {
+        let [begin, confirm, read, execute] = commands;
+        for command in [begin, confirm, read] {
+            self.send(command, Expected::Nobody)?;
+        }
+        self.send(execute, Expected::Confirmed(ticket))
     }
 
     /// The page of a ticket; none if it was not asked for here, or forgotten.
@@ -167,6 +178,12 @@ impl Pipeline {
     fn deliver(&mut self, expected: Expected, value: Value) {
         match expected {
             Expected::Ticket(ticket) => self.keep(ticket, Reply::of(value)),
+            Expected::Confirmed(ticket) => {
+                // Otherwise nothing is kept for the ticket, so that it is asked for anew.
+                if let Some(page) = Reply::of_transaction(value).transpose() {
+                    self.keep(ticket, page);
+                }
+            }
             Expected::Deferred(reads) => self.note(&reads, value),
             Expected::Caller | Expected::Nobody => {}
         }
@@ -194,5 +211,8 @@ impl Pipeline {
 }
 
 fn is_for(expected: &Expected, ticket: u64) -> bool {
-    matches!(expected, Expected::Ticket(number) if *number == ticket)
+    match expected {
+        Expected::Ticket(number) | Expected::Confirmed(number) => *number == ticket,
+        _ => false,
+    }
 }

@@ -21,6 +21,28 @@ impl Reply {
         }
     }
 
+    /// The reply of `confirm.lua` and the pages that were read with it, as one of `scan.lua`. None if
+    /// the pages are not the ones that were expected, or are not all there, or the server does not
+    /// take the transaction: to ask in the usual way gives the answer or the reason.
+    pub(crate) fn of_transaction(value: Value) -> std::result::Result<Option<Reply>, Trouble> {
+        let Value::Array(both) = value else { return Ok(None) };
+        let Ok([confirmed, Value::Array(pages)]) = <[Value; 2]>::try_from(both) else {
+            return Ok(None);
+        };
+        let Reply(mut values) = Reply::of(confirmed)?;
+        let changed = values.get(STAMPS).and_then(bytes) == Some(b"2");
+        if changed || pages.iter().any(|page| bytes(page).is_none()) {
+            return Ok(None);
+        }
+        values.extend(pages);
+        Ok(Some(Reply(values)))
+    }
+
+    /// What a list behind the stamp says.
+    pub(crate) fn list(&self, n: usize) -> Option<&Value> {
+        self.0.get(STAMPS + n)
+    }
+
     /// What it shows.
     pub(crate) fn stamp(&self) -> Result<ReadStamp> {
         let at = |i: usize| self.0.get(i).and_then(bytes).and_then(version);

@@ -20,17 +20,19 @@ pub(crate) enum Script {
     Stamp,
     Get,
     Scan,
+    Confirm,
     Mapped,
     Commit,
     Outcome,
 }
 
-static HASHED: LazyLock<[redis::Script; 7]> = LazyLock::new(|| {
+static HASHED: LazyLock<[redis::Script; 8]> = LazyLock::new(|| {
     [
         Script::Open,
         Script::Stamp,
         Script::Get,
         Script::Scan,
+        Script::Confirm,
         Script::Mapped,
         Script::Commit,
         Script::Outcome,
@@ -44,7 +46,8 @@ impl Script {
             Script::Open => parts!("open"),
             Script::Stamp => parts!("prelude" "stamp"),
             Script::Get => parts!("prelude" "get"),
-            Script::Scan => parts!("prelude" "scan"),
+            Script::Scan => parts!("prelude" "ahead" "scan"),
+            Script::Confirm => parts!("prelude" "ahead" "confirm"),
             Script::Mapped => parts!("prelude" "mapped"),
             Script::Commit => parts!("prelude" "marker" "commit"),
             Script::Outcome => parts!("prelude" "marker" "outcome"),

@@ -6,14 +6,16 @@
 //! connection broke are lost as far as anybody knows, and the next commit says so instead of
 //! publishing what may be incomplete.
 
-use kv::{Batch, CommitId, Environment, Error, Outcome, Result, Version};
+use kv::{Batch, CommitId, Direction, Environment, Error, Outcome, Result, ScanRequest, Version};
 use redis::Cmd;
 
 use crate::address::Address;
+use crate::ahead::Ahead;
 use crate::batch::{Steps, reads};
 use crate::facts::Facts;
 use crate::failure::{Trouble, from_connecting, unexpected};
 use crate::greeting::{Greeting, check};
+use crate::limits::clipped;
 use crate::link::Link;
 use crate::patience::Patience;
 use crate::pipeline::Pipeline;
@@ -44,6 +46,9 @@ pub(crate) struct Session {
     known: Option<Known>,
     facts: Facts,
     pipeline: Option<Pipeline>,
+    ahead: Ahead,
+    /// Whether the server was told how to confirm what is ahead.
+    taught: bool,
     /// The name of the handle's present run of deferred batches, and how many of it were sent.
     stream: (CommitId, u64),
     /// Why a deferred batch failed, until somebody is told.
@@ -61,6 +66,8 @@ impl Session {
             known: options.known,
             facts: Facts::default(),
             pipeline: None,
+            ahead: Ahead::default(),
+            taught: false,
             stream: (CommitId::default(), 0),
             failed: None,
             tickets: 0,
@@ -116,29 +123,48 @@ impl Session {
 
     /// Asks for a page without waiting; the number of the ticket, or zero if there is no connection
     /// yet and it has to be asked for later.
-    pub(crate) fn start(&mut self, arguments: impl Fn(&mut Cmd)) -> u64 {
-        let command = self.command(Script::Scan, false, 0, &arguments);
-        let Some(pipeline) = &mut self.pipeline else { return 0 };
+    pub(crate) fn start(&mut self, request: &ScanRequest) -> u64 {
         self.tickets += 1;
         self.trips += 1;
-        match pipeline.ask_for_page(&command, self.tickets) {
-            Ok(()) => self.tickets,
-            Err(_) => {
+        match self.try_start(request) {
+            Some(Ok(())) => self.tickets,
+            Some(Err(_)) => {
                 self.drop_link();
                 0
             }
+            None => 0,
         }
+    }
+
+    fn try_start(&mut self, request: &ScanRequest) -> Option<Attempt<()>> {
+        let Some(next) = self.ahead.take(request) else {
+            let arguments = |command: &mut Cmd| scan_arguments(command, request);
+            let command = self.command(Script::Scan, false, 0, &arguments);
+            return Some(self.pipeline.as_mut()?.ask_for_page(&command, self.tickets));
+        };
+        // The first on a connection brings the script; a transaction is not tried twice.
+        let whole = !std::mem::replace(&mut self.taught, true);
+        let confirm = self.command(Script::Confirm, whole, 0, &|command: &mut Cmd| {
+            command.arg(clipped(&request.start)).arg(clipped(&request.end));
+            command.arg(request.max_bytes).arg(&next.segment).arg(&next.bounds);
+        });
+        let pages = [self.namespace.as_bytes(), b":p:", &next.segment].concat();
+        let mut read = redis::cmd("HMGET");
+        read.arg(pages).arg(&next.bounds);
+        let (begin, execute) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
+        let commands = [&begin, &confirm, &read, &execute];
+        Some(self.pipeline.as_mut()?.ask_for_pages(commands, self.tickets))
     }
 
     /// Waits for the page of a ticket. Whatever went wrong with it, it can be asked for again.
     pub(crate) fn finish(
         &mut self,
         ticket: u64,
-        arguments: impl Fn(&mut Cmd),
+        request: &ScanRequest,
         env: &dyn Environment,
     ) -> Result<Reply> {
         let page = self.pipeline.as_mut().map_or(Ok(None), |pipeline| pipeline.page(ticket, env));
-        match page {
+        let reply = match page {
             Ok(Some(reply)) => self.seen(reply),
             Err(Trouble::Final(error)) => Err(error),
             Err(Trouble::Abandoned) => {
@@ -147,12 +173,19 @@ impl Session {
             }
             Err(Trouble::Lost(_)) => {
                 self.drop_link();
-                self.ask(Script::Scan, arguments, env)
+                self.ask_for_page(request, env)
             }
             Ok(None) | Err(Trouble::Passing(_) | Trouble::NoScript) => {
-                self.ask(Script::Scan, arguments, env)
+                self.taught &= !matches!(page, Err(Trouble::NoScript));
+                self.ask_for_page(request, env)
             }
-        }
+        }?;
+        self.ahead.note(request, reply.list(1));
+        Ok(reply)
+    }
+
+    fn ask_for_page(&mut self, request: &ScanRequest, env: &dyn Environment) -> Result<Reply> {
+        self.ask(Script::Scan, |command| scan_arguments(command, request), env)
     }
 
     pub(crate) fn cancel(&mut self, ticket: u64) {
@@ -427,6 +460,7 @@ impl Session {
     fn drop_link(&mut self) {
         let Some(mut pipeline) = self.pipeline.take() else { return };
         self.stream.1 = 0;
+        self.taught = false;
         self.failed = self.failed.take().or_else(|| pipeline.take_failure());
         if pipeline.deferred() > 0 && self.failed.is_none() {
             self.failed = Some(Error::Unavailable(
@@ -453,4 +487,14 @@ fn finish(command: &mut Cmd, steps: &Steps, options: &RedisOptions) {
 
 fn unknown(id: CommitId, reason: String) -> Error {
     Error::OutcomeUnknown { id, reason }
+}
+
+/// The range, the direction and the budget of a scan.
+pub(crate) fn scan_arguments(command: &mut Cmd, request: &ScanRequest) {
+    let direction = match request.direction {
+        Direction::Forward => "+",
+        Direction::Backward => "-",
+    };
+    command.arg(clipped(&request.start)).arg(clipped(&request.end)).arg(direction);
+    command.arg(request.max_rows).arg(request.max_bytes);
 }

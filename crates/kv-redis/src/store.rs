@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 
 use kv::{
-    Batch, CommitId, Direction, Durability as Survival, Environment, Error, Limits, Mapping,
-    MappingSource, Outcome, Page, ReadStamp, Result, ScanRequest, Status, Store, Ticket, Version,
+    Batch, CommitId, Durability as Survival, Environment, Error, Limits, Mapping, MappingSource,
+    Outcome, Page, ReadStamp, Result, ScanRequest, Status, Store, Ticket, Version,
 };
 use redis::Cmd;
 
@@ -16,7 +16,7 @@ use crate::limits::{LIMITS, clipped};
 use crate::page;
 use crate::reply::Reply;
 use crate::script::Script;
-use crate::session::{Known, Session};
+use crate::session::{Known, Session, scan_arguments};
 
 /// How a [`Redis`] works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,16 +119,6 @@ fn is_empty(request: &ScanRequest) -> bool {
     request.start >= request.end
 }
 
-/// The range, the direction and the budget of a scan.
-fn scan_arguments(command: &mut Cmd, request: &ScanRequest) {
-    let direction = match request.direction {
-        Direction::Forward => "+",
-        Direction::Backward => "-",
-    };
-    command.arg(clipped(&request.start)).arg(clipped(&request.end)).arg(direction);
-    command.arg(request.max_rows).arg(request.max_bytes);
-}
-
 /// Numbers beyond these are as good as these, and scripts count exactly up to them.
 fn mapping_arguments(command: &mut Cmd, mapping: &Mapping) {
     let small = |number: usize| number.min(1 << 40);
@@ -210,10 +200,7 @@ impl Store for Redis {
     fn start_scan(&self, request: ScanRequest) -> Result<Ticket> {
         let id = match is_empty(&request) {
             true => 0,
-            false => {
-                let mut session = self.session.borrow_mut();
-                session.start(|command| scan_arguments(command, &request))
-            }
+            false => self.session.borrow_mut().start(&request),
         };
         Ok(Ticket { request, id })
     }
@@ -229,9 +216,8 @@ impl Store for Redis {
             page.clear();
             return Ok((self.read_version(env)?, request));
         }
-        let arguments = |command: &mut Cmd| scan_arguments(command, &request);
-        let reply = self.session.borrow_mut().finish(id, arguments, env)?;
-        page::fill(reply.values().skip(1).flatten(), more(&reply)?, &request, page)?;
+        let reply = self.session.borrow_mut().finish(id, &request, env)?;
+        page::fill(reply.values().skip(2).flatten(), more(&reply)?, &request, page)?;
         Ok((reply.stamp()?, request))
     }
 

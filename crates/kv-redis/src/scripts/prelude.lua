@@ -122,7 +122,7 @@ local function pages_up(start, finish, visit)
         local raw = fetch(segment, bounds[i])
         if begun or not less(last_key(raw), start) then
           begun = true
-          if not visit(raw) then return false end
+          if not visit(raw, segment, bounds[i]) then return false end
         end
       end
       from = '(' .. (bounds[STEP] or '')
