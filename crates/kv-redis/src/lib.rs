@@ -18,13 +18,14 @@
 //! entry   length of key u16 · length of value u32 · key · value
 //! ```
 //!
-//! A scan hands whole pages out, without looking at entries; the client cuts them. Removing a range
+//! A scan hands whole pages out, without looking at entries; the client cuts them. A forward scan is
+//! told what comes next, and reads that outside of scripts (see `ahead`). Removing a range
 //! unlinks the segments inside it, which Redis frees in the background, and touches pages only in
 //! the two at its ends. `docs/redis-layout.md` has the measurements that led here.
 //!
 //! # Commits
 //!
-//! Every operation is one script (`scripts/`), so it is atomic and one round trip. There is no
+//! Every operation is one script (`scripts/`) or one transaction, so it is atomic and one round trip. There is no
 //! rollback in Redis: `commit.lua` makes every check, reads what it needs and changes pages in
 //! memory, and only when nothing can fail any more does it write. Redis itself refuses a script
 //! (memory, replica, disk) at its first write or not at all. Versions are the server's microseconds,

@@ -3,7 +3,7 @@
 -- Nothing where the segment ends.
 local function ahead(segment, bound, finish, bytes)
   local hint, have = { segment, bound }, call('HSTRLEN', content .. segment, bound)
-  local bounds = call('ZRANGEBYLEX', index .. segment, '(' .. bound, '(' .. finish, 'LIMIT', 0, 64)
+  local bounds = call('ZRANGEBYLEX', index .. segment, '(' .. bound, '(' .. finish, 'LIMIT', 0, 24)
   for i = 1, #bounds do
     have = have + call('HSTRLEN', content .. segment, bounds[i])
     if have > bytes then break end
