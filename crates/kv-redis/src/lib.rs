@@ -25,8 +25,8 @@
 //!
 //! # Commits
 //!
-//! Every operation is one script (`scripts/`) or one transaction, so it is atomic and one round trip. There is no
-//! rollback in Redis: `commit.lua` makes every check, reads what it needs and changes pages in
+//! Every operation is one script (`scripts/`) or one transaction, so it is atomic and one round
+//! trip. There is no rollback in Redis: `commit.lua` makes every check, reads what it needs and changes pages in
 //! memory, and only when nothing can fail any more does it write. Redis itself refuses a script
 //! (memory, replica, disk) at its first write or not at all. Versions are the server's microseconds,
 //! or one more than the last.
