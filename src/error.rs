@@ -78,7 +78,7 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         ),
         Error::Misconfigured(_) => (
             ERRCODE_INVALID_PARAMETER_VALUE,
-            "fakegres.storage is 'embedded' or 'embedded:///absolute/directory'.",
+            "Check fakegres.storage ('embedded' or 'embedded:///absolute/directory') and fakegres.namespace.",
         ),
         Error::Corrupt(_) => (
             ERRCODE_DATA_CORRUPTED,

@@ -26,6 +26,7 @@ pg_module_magic!();
 /// Called when the library is loaded: in the postmaster if it is preloaded, else in a session.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    writer::check_creation();
     settings::register();
     transaction::register();
     ddl::register();

@@ -22,6 +22,14 @@ use crate::settings;
 /// The directory inside the data directory, which is every server process's working directory.
 const DIRECTORY: &str = "fakegres";
 
+/// Raises an error if an extension is being created that could not be used.
+pub(crate) fn check_creation() {
+    // SAFETY: reads a variable of the backend.
+    if unsafe { pg_sys::creating_extension } {
+        require_preloaded();
+    }
+}
+
 /// Raises an error if the library was not preloaded: without that there is no writer process.
 pub(crate) fn require_preloaded() {
     if !PRELOADED.get() {
@@ -118,21 +126,26 @@ impl Environment for Worker {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn fakegres_writer_main(_arg: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGHUP);
-    let dir = match directory(&settings::storage()) {
-        Ok(dir) => dir,
-        Err(error) => return complain(&error),
-    };
+    if let Err(error) = serve() {
+        complain(&error);
+    }
+    // PostgreSQL never again starts a worker that ends with zero, and only with one does it start
+    // another a second later.
+    // SAFETY: ends the process; everything that the writer held was dropped.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// Serves the store until the process is asked to end.
+fn serve() -> Result<()> {
+    let dir = directory(&settings::storage())?;
     // SAFETY: reads a variable that the postmaster set before it forked.
     let backends = unsafe { pg_sys::MaxBackends }.max(0) as u32;
     let options =
         WriterOptions { identity: identity(), max_readers: backends + 128, ..Default::default() };
-    let served = Writer::open(&dir, options).and_then(|mut writer| writer.run(&Worker));
-    if let Err(error) = served {
-        complain(&error);
-    }
+    Writer::open(&dir, options)?.run(&Worker)
 }
 
-/// Says in the server's log why there is no writer. PostgreSQL starts another one a second later.
+/// Says in the server's log why there is no writer.
 fn complain(error: &Error) {
     ereport!(
         PgLogLevel::WARNING,
