@@ -125,9 +125,18 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
                 active.store.get(&key, &at, zero, &mut page)?
             }
         };
-        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin: None }))
+        // Rows that went to the store before the commit bear no mark of this transaction.
+        let xmin = active.created(table.space).map(|_| this_transaction());
+        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin }))
     });
     found.or_raise()
+}
+
+/// The xmin of a version that this transaction made: foreign keys ask for it of the old version of
+/// a row, whose own check they skipped if it is so.
+fn this_transaction() -> pg_sys::TransactionId {
+    // SAFETY: called by a statement or trigger of a transaction that writes.
+    unsafe { pg_sys::GetTopTransactionId() }
 }
 
 /// The version of the row that a TID names which a snapshot sees.
@@ -153,10 +162,8 @@ fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
     let mut page = active.store.page();
     // Only the body is read: what stands before it has no meaning here.
     page.push(&[], &[&[0; mvcc::HEADER][..], version.body?].concat());
-    // Foreign keys ask by its xmin whether this transaction made the old version of a row.
     let superseded = active.store.live(version.key) != Some(id);
-    // SAFETY: called by a statement or trigger of a transaction that writes.
-    let xmin = superseded.then(|| unsafe { pg_sys::GetTopTransactionId() });
+    let xmin = superseded.then(this_transaction);
     Some(Row { tid, page, entry: 0, command: version.command, xmin })
 }
 
