@@ -4,7 +4,7 @@
 #   PG_CONFIG=/path      or exactly this one
 #   STORE=embedded       which store; redis and fdb are not in this version
 #   T=text               only the tests whose name contains it
-#   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash
+#   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash trouble
 
 export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT INSTALLED FAKEGRES_CACHE FAKEGRES_RUN_DIR
 PG ?= 15

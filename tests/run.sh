@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that is tested, in one run, against one PostgreSQL and one store.
 #
-#   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank crash
+#   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank crash trouble
 #
 # PG=15|17|18 or PG_CONFIG choose the server, T=… the tests whose name contains it, AM=heap tries
 # the SQL suites themselves against plain tables. The last line counts; the exit status is 0 only
@@ -15,7 +15,7 @@
 . "$root/tests/report.sh"
 
 suites=("$@")
-[ "${#suites[@]}" -gt 0 ] || suites=(cargo lint sql isolation fakegres dump bank crash)
+[ "${#suites[@]}" -gt 0 ] || suites=(cargo lint sql isolation fakegres dump bank crash trouble)
 check_store
 pick_postgres
 

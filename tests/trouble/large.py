@@ -1,0 +1,60 @@
+"""Values as large as PostgreSQL makes them."""
+
+import re
+
+from harness import Cluster, Skip, equal, main, refused
+
+MB = 1 << 20
+# What a value takes while it is on its way: in the backend as value, row and batch, in the writer as
+# request and pages, and in the cache of the file.
+COPIES = 8
+
+
+def need_memory(size):
+    with open("/proc/meminfo") as info:
+        available = int(re.search(r"^MemAvailable:\s+(\d+) kB", info.read(), re.MULTILINE).group(1)) << 10
+    if available < size * COPIES:
+        raise Skip(f"{size * COPIES // MB} MB of memory are needed and {available // MB} are available")
+
+
+def in_and_out(size):
+    need_memory(size)
+    with Cluster("large") as cluster:
+        cluster.start()
+        cluster.install()
+        cluster.run("CREATE TABLE t (id int, v bytea)")
+        with cluster.session() as session:
+            session.run(f"INSERT INTO t SELECT 1, convert_to(repeat('0123456789abcdef', {size // 16}), 'UTF8')")
+            session.run("INSERT INTO t VALUES (2, 'small')")
+        with cluster.session() as session:
+            same = f"SELECT v = convert_to(repeat('0123456789abcdef', {size // 16}), 'UTF8') FROM t WHERE id = 1"
+            equal(session.value(same), "t", "the value")
+            equal(session.run("SELECT id, length(v) FROM t ORDER BY id"), [f"1|{size}", "2|5"], "lengths")
+            session.run("UPDATE t SET v = 'now small' WHERE id = 1")
+            equal(session.value("SELECT sum(length(v)) FROM t"), "14", "after an UPDATE")
+
+
+def of_100_megabytes():
+    in_and_out(100 * MB)
+
+
+def of_900_megabytes():
+    in_and_out(900 * MB)
+
+
+def row_over_the_limit():
+    """Two values that PostgreSQL can hold and one row that nobody can."""
+    need_memory(1200 * MB)
+    with Cluster("over") as cluster:
+        cluster.start()
+        cluster.install()
+        cluster.run("CREATE TABLE t (a text, b text)")
+        with cluster.session() as session:
+            half = f"repeat('x', {600 * MB})"
+            refused("54000", lambda: session.run(f"INSERT INTO t VALUES ({half}, {half})"), "larger|size|limit")
+            refused("54000", lambda: session.run(f"CREATE TABLE u AS SELECT {half} AS a, {half} AS b"), "larger|size|limit")
+            session.run("INSERT INTO t VALUES ('small', 'too')")
+            equal(session.run("SELECT * FROM t"), ["small|too"], "afterwards")
+
+
+main(of_100_megabytes, of_900_megabytes, row_over_the_limit)
