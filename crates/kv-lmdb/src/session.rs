@@ -16,6 +16,27 @@ use crate::wire::{Header, Kind, Reply};
 /// How often a lost connection is forgiven while a commit is asked for.
 const ASKING: usize = 2;
 
+/// An environment that wants to stop at some moment.
+struct Limited<'a> {
+    env: &'a dyn Environment,
+    /// In microseconds, as its clock says.
+    end: u64,
+}
+
+impl Environment for Limited<'_> {
+    fn interrupted(&self) -> bool {
+        self.env.interrupted() || self.env.now() >= self.end
+    }
+
+    fn now(&self) -> u64 {
+        self.env.now()
+    }
+
+    fn random(&self) -> u64 {
+        self.env.random()
+    }
+}
+
 /// The connection of one handle and what is known of its deferred batches.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -52,15 +73,21 @@ impl Session {
                 Ok(other) => return Err(unexpected(&other)),
                 // A writer that was killed may accept one more connection before it is gone.
                 Err(Broken::Lost(_)) if patience > 0 => Link::pause(&mut patience)?,
+                Err(Broken::Interrupted) if !env.interrupted() => {
+                    return Err(Error::Unavailable("the writer does not answer".into()));
+                }
                 Err(broken) => return Err(broken.harmless()),
             }
         }
     }
 
+    /// Says who is there, and waits for the answer as long as the timeout says: a writer that stands
+    /// still accepts connections.
     fn greet(&self, link: &Link, env: &dyn Environment) -> std::result::Result<Reply, Broken> {
         let header = Header::plain(Kind::Hello, CommitId::default(), self.hello.len());
-        link.send(&header, &self.hello, env)?;
-        link.receive(env)
+        let limited = Limited { env, end: env.now() + u64::from(self.timeout) * 1000 };
+        link.send(&header, &self.hello, &limited)?;
+        link.receive(&limited)
     }
 
     /// Commits a batch and waits for it.

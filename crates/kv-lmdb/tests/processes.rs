@@ -296,6 +296,21 @@ fn a_stopped_writer_keeps_nobody_waiting() {
     put(&loading, &env, b"c", b"3").unwrap();
 }
 
+/// It accepts connections, so that only the missing greeting tells.
+#[test]
+fn a_stopped_writer_is_unavailable_to_newcomers() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = WriterProcess::start(dir.path(), &[]);
+    writer.signal(Signal::STOP);
+    let options = LmdbOptions { connect_timeout: 200, ..LmdbOptions::default() };
+    let late = Lmdb::connect(dir.path(), b"tests", "main", options).unwrap();
+    let env = Real::default();
+    let refused = within_a_second(|| late.read_version(&env));
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    writer.signal(Signal::CONT);
+    put(&late, &env, b"a", b"1").unwrap();
+}
+
 /// Requests that pile up while the writer is busy share a sync.
 #[test]
 fn concurrent_commits_share_a_group() {
