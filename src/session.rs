@@ -29,17 +29,24 @@ const COMMIT_RATE: f64 = 10e6;
 
 static COMMITTING: PerBackend<Cell<Option<Commit>>> = PerBackend(Cell::new(None));
 
+/// How long [`is_reachable`] believes that a store which could not be reached still cannot.
+const WAIT_AGAIN: Duration = Duration::from_secs(10);
+/// When the store could not be reached.
+static UNREACHABLE: PerBackend<Cell<Option<Instant>>> = PerBackend(Cell::new(None));
+
 /// A commit under way.
 #[derive(Clone, Copy)]
 struct Commit {
     grace: Duration,
     asked_to_stop: Option<Instant>,
+    /// When `statement_timeout` is over.
+    timeout: Option<Instant>,
 }
 
 /// Runs a commit, which a cancel does not stop at once.
 pub(crate) fn while_committing<R>(bytes: usize, commit: impl FnOnce() -> R) -> R {
     let grace = COMMIT_GRACE + Duration::from_secs_f64(bytes as f64 / COMMIT_RATE);
-    COMMITTING.set(Some(Commit { grace, asked_to_stop: None }));
+    COMMITTING.set(Some(Commit { grace, asked_to_stop: None, timeout: end_of_statement() }));
     let result = commit();
     end_of_commit();
     result
@@ -54,7 +61,7 @@ impl Environment for Backend {
     fn interrupted(&self) -> bool {
         let asked = asked_to_stop();
         match COMMITTING.get() {
-            Some(commit) if asked => {
+            Some(commit) if asked || commit.timed_out() => {
                 let since = commit.asked_to_stop.unwrap_or_else(Instant::now);
                 COMMITTING.set(Some(Commit { asked_to_stop: Some(since), ..commit }));
                 since.elapsed() >= commit.grace
@@ -75,6 +82,28 @@ impl Environment for Backend {
         assert!(filled, "the operating system gives no random numbers");
         bits
     }
+}
+
+impl Commit {
+    fn timed_out(&self) -> bool {
+        self.timeout.is_some_and(|timeout| Instant::now() >= timeout)
+    }
+}
+
+/// When `statement_timeout` ends the statement. PostgreSQL itself does not look after it while a
+/// transaction commits, because it expects no commit to hang.
+fn end_of_statement() -> Option<Instant> {
+    // SAFETY: reads a setting, and when the statement arrived.
+    let (timeout, begin, now) = unsafe {
+        (
+            pg_sys::StatementTimeout,
+            pg_sys::GetCurrentStatementStartTimestamp(),
+            pg_sys::GetCurrentTimestamp(),
+        )
+    };
+    let timeout = Duration::from_millis(u64::try_from(timeout).ok().filter(|t| *t > 0)?);
+    let passed = Duration::from_micros(now.saturating_sub(begin).max(0) as u64);
+    Some(Instant::now() + timeout.saturating_sub(passed))
 }
 
 fn asked_to_stop() -> bool {
@@ -116,6 +145,18 @@ pub(crate) fn try_get() -> Result<Rc<Session>> {
     let session = Rc::new(open()?);
     SESSION.with_borrow_mut(|slot| *slot = Some(Rc::clone(&session)));
     Ok(session)
+}
+
+/// Whether the store can be reached, for who can do without: one that could not be reached is not
+/// waited for again at once.
+pub(crate) fn is_reachable() -> bool {
+    let waited = UNREACHABLE.get().is_some_and(|since| since.elapsed() < WAIT_AGAIN);
+    if waited && SESSION.with_borrow(Option::is_none) {
+        return false;
+    }
+    let reached = try_get().is_ok();
+    UNREACHABLE.set((!reached).then(Instant::now));
+    reached
 }
 
 /// What kind of store `fakegres.storage` names; the rest of the address may hold a password.

@@ -239,8 +239,9 @@ pub(crate) unsafe fn query_starts(snapshot: pg_sys::Snapshot) {
     // SAFETY: the caller's promise.
     let Some(pg) = (unsafe { snapshot.as_ref() }) else { return };
     let untied = pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC && !is_tied(pg);
-    // A query of heap tables must not fail because the store cannot be reached.
-    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && is_open();
+    // A query of heap tables must neither fail because the store cannot be reached, nor wait for it
+    // every time.
+    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && session::is_reachable();
     if untied && uses_one_snapshot() && !ddl::imported_snapshot() && ready() {
         // SAFETY: the caller's promise.
         unsafe { resolve(snapshot) };
