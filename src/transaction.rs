@@ -628,6 +628,32 @@ fn end(committed: bool) {
     session::follow_settings();
 }
 
+/// PostgreSQL does not let itself be interrupted while a transaction ends, so what waits for the
+/// store then gives up by itself.
+struct Impatient(std::time::Instant);
+
+impl Impatient {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
+
+    fn new() -> Impatient {
+        Impatient(std::time::Instant::now())
+    }
+}
+
+impl kv::Environment for Impatient {
+    fn interrupted(&self) -> bool {
+        self.0.elapsed() >= Impatient::PATIENCE
+    }
+
+    fn now(&self) -> u64 {
+        session::Backend.now()
+    }
+
+    fn random(&self) -> u64 {
+        session::Backend.random()
+    }
+}
+
 /// Clears spaces that nobody can reach any more. What fails here is left to the sweep: the space's
 /// record stays, and no table claims it.
 fn clear(spaces: &[Space]) {
@@ -637,7 +663,7 @@ fn clear(spaces: &[Space]) {
         space::clear(&mut batch, database(), *space);
         session.forget_rows(*space);
     }
-    let _left_to_the_sweep = session.store.commit(&batch, &*session.env);
+    let _left_to_the_sweep = session.store.commit(&batch, &Impatient::new());
 }
 
 #[pg_guard]
