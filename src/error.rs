@@ -82,7 +82,7 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         ),
         Error::Corrupt(_) => (
             ERRCODE_DATA_CORRUPTED,
-            "Restore the store from a backup, or drop the table that cannot be read.",
+            "Restore the store from a backup, or copy the rows that can be read, by their ctid, and drop the table.",
         ),
         Error::TooOld => (
             ERRCODE_SNAPSHOT_TOO_OLD,

@@ -63,7 +63,7 @@ fn check(bytes: &[u8]) {
         raise(
             PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
             "the store holds damaged data: a row cannot be read",
-            "Restore the store from a backup, or delete the row by its ctid if the table's other rows are wanted.",
+            "Restore the store from a backup, or copy the rows before and after it, by their ctid, and drop the table.",
         );
     }
 }
