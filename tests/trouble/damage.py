@@ -16,7 +16,6 @@ KEY, HEADER, TO_TEXT = 15, 9, 11
 ROWS, DAMAGED = 1000, 500
 # Each is a table of its own, so that a table has one damaged row.
 DAMAGES = ("attributes", "offset", "short", "empty", "flags")
-READS_BY_CTID = "SELECT * FROM {table} WHERE ctid = '(1,{offset})'"
 
 
 def damage(data, kind):
@@ -78,7 +77,7 @@ def damaged_table(session, table, place):
         f"CREATE TABLE copy AS SELECT * FROM {table}",
         f"ALTER TABLE {table} ALTER id TYPE bigint",
     ):
-        refused("XX001", lambda: session.run(statement), "damaged", "backup")
+        refused("XX001", lambda: session.run(statement), "damaged", "backup.*ctid")
     # All rows of the blocks before and after, and those that share its block, by their addresses.
     equal(session.value(f"SELECT count(*) FROM {table} WHERE ctid < '{place}'"), str(DAMAGED - 1), "the rows before")
     equal(session.value(f"SELECT count(*) FROM {table} WHERE ctid > '{place}'"), str(ROWS - DAMAGED), "the rows after")
@@ -86,9 +85,9 @@ def damaged_table(session, table, place):
     equal(session.run(f"DELETE FROM {table} WHERE ctid = '{first}' RETURNING id"), ["1"], "DELETE of another row")
     session.run(f"UPDATE {table} SET v = 'new' WHERE ctid > '{place}'")
     equal(session.value(f"SELECT count(*) FROM {table} WHERE ctid > '{place}' AND v = 'new'"), str(ROWS - DAMAGED), "UPDATE of others")
+    # What the hint advises.
     session.run(f"CREATE TABLE saved AS SELECT * FROM {table} WHERE ctid < '{place}' UNION ALL SELECT * FROM {table} WHERE ctid > '{place}'")
     equal(session.value("SELECT count(*) FROM saved"), str(ROWS - 2), "what was saved")
-    # What the hint advises.
     session.run(f"DROP TABLE {table}, saved")
     session.value("SELECT fakegres.sweep()")
     equal(session.value("SELECT fakegres.sweep()"), "0", "orphans after DROP and a sweep")

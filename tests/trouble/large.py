@@ -17,7 +17,7 @@ def need_memory(size):
         raise Skip(f"{size * COPIES // MB} MB of memory are needed and {available // MB} are available")
 
 
-def in_and_out(size):
+def in_and_out(size, changed=False):
     need_memory(size)
     with Cluster("large") as cluster:
         cluster.start()
@@ -29,12 +29,13 @@ def in_and_out(size):
             session.run("INSERT INTO t VALUES (2, 'small')")
         with cluster.session() as session:
             equal(session.run(f"SELECT id, octet_length(v), v = {value} FROM t ORDER BY id"), [f"1|{size}|t", "2|5|f"], "values")
-            session.run("UPDATE t SET v = 'now small' WHERE id = 1")
-            equal(session.value("SELECT sum(length(v)) FROM t"), "14", "after an UPDATE")
+            if changed:
+                session.run("UPDATE t SET v = 'now small' WHERE id = 1")
+                equal(session.value("SELECT sum(length(v)) FROM t"), "14", "after an UPDATE")
 
 
 def of_100_megabytes():
-    in_and_out(100 * MB)
+    in_and_out(100 * MB, changed=True)
 
 
 def of_900_megabytes():
@@ -51,7 +52,6 @@ def row_over_the_limit():
         with cluster.session() as session:
             half = f"repeat('x', {600 * MB})"
             refused("54000", lambda: session.run(f"INSERT INTO t VALUES ({half}, {half})"), "too big|larger")
-            refused("54000", lambda: session.run(f"CREATE TABLE u AS SELECT {half} AS a, {half} AS b"), "too big|larger")
             session.run("INSERT INTO t VALUES ('small', 'too')")
             equal(session.run("SELECT * FROM t"), ["small|too"], "afterwards")
 
