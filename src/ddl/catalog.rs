@@ -20,13 +20,20 @@ pub(super) enum Touched {
     Nothing,
 }
 
-/// What an object that was made, altered or is about to be dropped belongs to.
-pub(super) fn touched(class: pg_sys::Oid, object: pg_sys::Oid, altered: bool) -> Touched {
+/// What an object, or a part of one, that was made, altered or is about to be dropped belongs to.
+pub(super) fn touched(
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    part: i32,
+    altered: bool,
+) -> Touched {
     let renamed = [pg_sys::TypeRelationId, pg_sys::NamespaceRelationId, pg_sys::AuthIdRelationId];
     match class.to_u32() {
         // The hook names the child.
         INHERITS => Touched::Table(object),
         CONSTRAINT => owner(CONSTRAINT, CONSTRAINT_BY_OID, c"conrelid", object),
+        // A new default is announced as its column; a dropped one by its own oid.
+        DEFAULT if part != 0 => Touched::Table(object),
         DEFAULT => owner(DEFAULT, DEFAULT_BY_OID, c"adrelid", object),
         _ if class == pg_sys::RelationRelationId => table_or_type(object),
         _ if altered && renamed.contains(&class) => Touched::All,

@@ -65,13 +65,13 @@ unsafe extern "C-unwind" fn object_access(
         }
     }
     if matches!(access, OAT_POST_CREATE | OAT_POST_ALTER | OAT_DROP) {
-        note(class, object, access == OAT_POST_ALTER);
+        note(class, object, part, access == OAT_POST_ALTER);
     }
 }
 
 /// Has the definitions that an object is part of written when the transaction commits.
-fn note(class: pg_sys::Oid, object: pg_sys::Oid, altered: bool) {
-    match catalog::touched(class, object, altered) {
+fn note(class: pg_sys::Oid, object: pg_sys::Oid, part: i32, altered: bool) {
+    match catalog::touched(class, object, part, altered) {
         Touched::Table(table) => touch(table),
         Touched::All if pg::fakegres() != pg_sys::InvalidOid && transaction::is_open() => {
             transaction::with(|active| active.touch_all());
