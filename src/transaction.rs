@@ -356,6 +356,12 @@ impl Active {
         }
     }
 
+    /// The newest space that this transaction made for a relation.
+    pub(crate) fn made_for(&self, relation: pg_sys::Oid) -> Option<Space> {
+        let of_relation = |created: &&Created| created.record.table == relation.to_u32();
+        self.created.iter().rev().find(of_relation).map(|created| created.space)
+    }
+
     /// The space, if this transaction made it.
     pub(crate) fn created(&self, space: Space) -> Option<&Created> {
         self.created.iter().find(|created| created.space == space)

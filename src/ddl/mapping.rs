@@ -93,6 +93,11 @@ pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Option<Space> {
 
 /// The space that was made for a relation, as the store knows it.
 fn unmapped(relation: pg_sys::Oid) -> Option<Space> {
+    // The record of one that this transaction made may not have reached the store yet.
+    let made = transaction::with(|active| active.made_for(relation));
+    if made.is_some() {
+        return made;
+    }
     let session = session::get();
     let (store, env) = (&*session.store, &*session.env);
     let spaces = relation::space::list(transaction::database(), store, env).or_raise();
