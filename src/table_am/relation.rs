@@ -86,7 +86,7 @@ pub(super) unsafe extern "C-unwind" fn relation_nontransactional_truncate(
     }
 }
 
-/// ALTER TABLE SET TABLESPACE: the rows stay where they are.
+/// ALTER TABLE SET TABLESPACE: the rows stay where they are, only the empty file moves.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn relation_copy_data(
     relation: pg_sys::Relation,
@@ -97,6 +97,7 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_data(
         let (new, old) = (compat::from_raw(&*locator), compat::locator(relation));
         compat::create_file(*locator, (*(*relation).rd_rel).relpersistence);
         let oid = (*relation).rd_id;
+        pg_sys::RelationDropStorage(relation);
         if let Some(space) = mapping::remove(old, oid) {
             mapping::insert(new, oid, space);
         }
