@@ -410,16 +410,14 @@ impl Active {
     }
 
     fn version_tid(&self, number: u64) -> Tid {
-        let number = number.checked_add(self.tid_base).unwrap_or(u64::MAX);
-        Tid::of_version(number % VERSIONS)
-            .filter(|_| number - self.tid_base < VERSIONS)
-            .unwrap_or_else(|| {
-                raise(
-                    PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                    "the transaction changed too many rows",
-                    "Split the change into smaller transactions.",
-                )
-            })
+        let named = (number < VERSIONS).then(|| (number + self.tid_base) % VERSIONS);
+        named.and_then(Tid::of_version).unwrap_or_else(|| {
+            raise(
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                "the transaction changed too many rows",
+                "Split the change into smaller transactions.",
+            )
+        })
     }
 
     /// What a TID names in a space.
@@ -427,7 +425,7 @@ impl Active {
         match tid.target() {
             Target::Row(row) => Some(Named { row, own: None, followed: None }),
             Target::Version(number) => {
-                let number = (number + VERSIONS - self.tid_base % VERSIONS) % VERSIONS;
+                let number = (number + VERSIONS - self.tid_base) % VERSIONS;
                 if number.is_multiple_of(2) {
                     self.own_target(space, WriteId(number / 2))
                 } else {
