@@ -104,9 +104,13 @@ fn lost_deferred_rows_fail_the_next_commit_once() {
         let mut rows = batch(&env, Durability::Deferred);
         rows.put(b"row", b"");
         proxy.lose(lost);
-        client.commit(&rows, &env).unwrap();
-        thread::sleep(Duration::from_millis(20));
-        let answer = put(&client, &env, b"published", b"");
+        // The loss shows once: to the call that sent the rows if it is noticed so early, which a busy
+        // machine brings about, and else to the next one.
+        let mut answer = client.commit(&rows, &env);
+        if answer.is_ok() {
+            thread::sleep(Duration::from_millis(20));
+            answer = put(&client, &env, b"published", b"");
+        }
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
         assert_eq!(get(&client, &env, b"published").unwrap(), None);
         put(&client, &env, b"published", b"").unwrap();
