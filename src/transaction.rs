@@ -662,7 +662,8 @@ impl kv::Environment for Impatient {
 /// record stays, and no table claims it.
 fn clear(spaces: &[Space]) {
     let session = session::get();
-    let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Deferred);
+    // Awaited, so that a sweep that comes next, in any session, does not find them once more.
+    let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
     for space in spaces {
         space::clear(&mut batch, database(), *space);
         session.forget_rows(*space);
