@@ -362,6 +362,11 @@ impl Active {
         self.created.iter().rev().find(of_relation).map(|created| created.space)
     }
 
+    /// Whether a space is cleared when the transaction commits.
+    pub(crate) fn drops(&self, space: Space) -> bool {
+        self.dropped.iter().any(|dropped| dropped.space == space)
+    }
+
     /// The space, if this transaction made it.
     pub(crate) fn created(&self, space: Space) -> Option<&Created> {
         self.created.iter().find(|created| created.space == space)

@@ -5,9 +5,9 @@
 
 use std::ffi::CStr;
 
+use kv::Version;
 use pgrx::prelude::*;
 use relation::Space;
-use relation::space::Found;
 
 use crate::compat::Locator;
 use crate::error::{OrRaise, raise};
@@ -73,10 +73,10 @@ pub(crate) fn insert(locator: Locator, relation: pg_sys::Oid, space: Space) {
     }
 }
 
-/// Forgets a relation file. Returns its space, if it had one of this database and store.
-pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Option<Space> {
+/// Forgets a relation file. Returns the spaces that nobody has any more: its own, if it had one of
+/// this database and store.
+pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Vec<Space> {
     if find(c"spaces").is_none() {
-        // DROP EXTENSION … CASCADE has dropped the map before the tables.
         return unmapped(relation);
     }
     let mut found = None;
@@ -85,24 +85,27 @@ pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Option<Space> {
         unsafe { pg_sys::CatalogTupleDelete(map, &raw mut (*tuple).t_self) };
         found = Some(entry);
     });
-    let entry = found?;
-    let ours =
-        entry.database.to_u32() == transaction::database() && entry.store == session::get().name;
-    ours.then_some(entry.space)
+    let ours = |entry: &Entry| {
+        entry.database.to_u32() == transaction::database() && entry.store == session::get().name
+    };
+    found.filter(ours).map(|entry| entry.space).into_iter().collect()
 }
 
-/// The space that was made for a relation, as the store knows it.
-fn unmapped(relation: pg_sys::Oid) -> Option<Space> {
-    // The record of one that this transaction made may not have reached the store yet.
-    let made = transaction::with(|active| active.made_for(relation));
-    if made.is_some() {
-        return made;
-    }
+/// DROP EXTENSION … CASCADE has dropped the map before the tables: every published space of the
+/// database goes with it, and what this transaction made for the relation.
+fn unmapped(relation: pg_sys::Oid) -> Vec<Space> {
     let session = session::get();
     let (store, env) = (&*session.store, &*session.env);
-    let spaces = relation::space::list(transaction::database(), store, env).or_raise();
-    let of_relation = |found: &&Found| found.record.table == relation.to_u32();
-    spaces.iter().find(of_relation).map(|found| found.space)
+    let known = relation::space::list(transaction::database(), store, env).or_raise();
+    let published = known.iter().filter(|found| found.published > Version::ZERO);
+    let mut gone: Vec<Space> = published.map(|found| found.space).collect();
+    transaction::with(|active| {
+        // The table before this one has taken them along.
+        gone.retain(|space| !active.drops(*space));
+        // The record of one that this transaction made may not have reached the store yet.
+        gone.extend(active.made_for(relation));
+    });
+    gone
 }
 
 /// Every space of this database and store that a committed relation has, or one of this

@@ -42,7 +42,7 @@ pub(super) unsafe extern "C-unwind" fn relation_set_new_filelocator(
 
 /// The table no longer uses what it had under a locator.
 pub(crate) fn forget(locator: compat::Locator, relation: pg_sys::Oid) {
-    if let Some(space) = mapping::remove(locator, relation) {
+    for space in mapping::remove(locator, relation) {
         transaction::with(|active| active.drop_space(space));
     }
 }
@@ -98,7 +98,7 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_data(
         compat::create_file(*locator, (*(*relation).rd_rel).relpersistence);
         let oid = (*relation).rd_id;
         pg_sys::RelationDropStorage(relation);
-        if let Some(space) = mapping::remove(old, oid) {
+        for space in mapping::remove(old, oid) {
             mapping::insert(new, oid, space);
         }
     }

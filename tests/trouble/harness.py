@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RUN = os.environ["TROUBLE_RUN_DIR"]
 WRITER = "fakegres writer"
 # Seconds for one statement. Far more than any needs.
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Refused(Exception):
