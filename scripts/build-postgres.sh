@@ -44,6 +44,8 @@ download() {
 }
 
 compile() {
+  # PostgreSQL's makefiles generate headers only if they are not called by another make.
+  unset MAKELEVEL MAKEFLAGS MFLAGS
   cd "$work" || exit
   tar xf postgresql-"$version"_*.orig.tar.*
   cd postgresql-"$version"*/ || exit
