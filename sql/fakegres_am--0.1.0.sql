@@ -5,6 +5,27 @@ CREATE FUNCTION fakegres.table_handler(internal) RETURNS table_am_handler
     LANGUAGE c AS 'MODULE_PATHNAME', 'fakegres_table_handler';
 
 CREATE ACCESS METHOD fakegres TYPE TABLE HANDLER fakegres.table_handler;
+CREATE FUNCTION fakegres.index_handler(internal) RETURNS index_am_handler
+    LANGUAGE c AS 'MODULE_PATHNAME', 'fakegres_index_handler';
+CREATE ACCESS METHOD fakegres_index TYPE INDEX HANDLER fakegres.index_handler;
+COMMENT ON ACCESS METHOD fakegres_index IS 'indexes of fakegres tables; made by CREATE INDEX without USING';
+
+-- Where PostgreSQL makes an index by the name of its access method, it looks for operator classes of
+-- that access method. These stand for those of btree, of the same names, which the index then gets.
+DO $$
+DECLARE
+    class record;
+BEGIN
+    FOR class IN SELECT c.opcname, n.nspname, c.opcdefault, c.opcintype::regtype AS type
+                 FROM pg_catalog.pg_opclass c
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.opcnamespace
+                 JOIN pg_catalog.pg_am a ON a.oid = c.opcmethod
+                 WHERE a.amname = 'btree' LOOP
+        EXECUTE format('CREATE OPERATOR CLASS %I.%I %s FOR TYPE %s USING fakegres_index AS STORAGE %s',
+                       class.nspname, class.opcname, CASE WHEN class.opcdefault THEN 'DEFAULT' ELSE '' END,
+                       class.type, class.type);
+    END LOOP;
+END $$;
 COMMENT ON ACCESS METHOD fakegres IS 'rows in a key-value store';
 
 -- Which space of which store each relation file stands for. Written by the access method.
@@ -17,6 +38,7 @@ CREATE TABLE fakegres.spaces (
     database oid NOT NULL,
     PRIMARY KEY (tablespace, relfilenode)
 ) USING heap;
+CREATE INDEX spaces_relation ON fakegres.spaces (relation);
 COMMENT ON TABLE fakegres.spaces IS 'where the rows of fakegres tables are; never change it by hand';
 
 CREATE FUNCTION fakegres.status(
@@ -70,6 +92,12 @@ CREATE FUNCTION fakegres.table_size(regclass) RETURNS bigint LANGUAGE c VOLATILE
 CREATE FUNCTION fakegres.total_relation_size(regclass) RETURNS bigint LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'total_relation_size_wrapper';
 
+CREATE FUNCTION fakegres.check(
+    relation regclass, OUT index text, OUT "row" tid, OUT problem text)
+    RETURNS SETOF record LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'check_wrapper';
+COMMENT ON FUNCTION fakegres.check(regclass) IS 'compares the rows of a table with the entries of its indexes and with its counters; no rows: all is well';
+
 CREATE VIEW fakegres.tables AS
     SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind,
            st.rows, st.bytes, s.space,
@@ -79,13 +107,14 @@ CREATE VIEW fakegres.tables AS
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN fakegres.spaces s ON s.relfilenode = c.relfilenode AND s.tablespace = c.reltablespace
-    LEFT JOIN LATERAL fakegres.space_statistics(s.space) st ON s.store = fakegres.store_name();
+    LEFT JOIN LATERAL fakegres.space_statistics(s.space) st ON s.store = fakegres.store_name()
+    WHERE c.relkind <> 'i';
 COMMENT ON VIEW fakegres.tables IS 'fakegres tables of this database: rows, bytes, space, store';
 
 REVOKE ALL ON ALL TABLES IN SCHEMA fakegres FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     fakegres.status(), fakegres.space_statistics(bigint), fakegres.store_name(), fakegres.sweep(),
-    fakegres.definitions(), fakegres.kv_put(bytea, bytea), fakegres.kv_get(bytea),
+    fakegres.definitions(), fakegres.check(regclass), fakegres.kv_put(bytea, bytea), fakegres.kv_get(bytea),
     fakegres.kv_delete(bytea), fakegres.kv_scan(bytea, bytea, bigint)
     FROM PUBLIC;
 GRANT USAGE ON SCHEMA fakegres TO PUBLIC;

@@ -30,6 +30,7 @@ unsafe extern "C-unwind" {
         options: i32,
         params: pg_sys::ParamListInfo,
     ) -> *mut pg_sys::PlannedStmt;
+    pub(crate) fn standard_ExecutorFinish(query: *mut pg_sys::QueryDesc);
     pub(crate) fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
     #[cfg(not(feature = "pg18"))]
     pub(crate) fn standard_ExecutorRun(
@@ -193,6 +194,30 @@ pub(crate) const UPDATE_NO_INDEX: UpdateIndexes = false;
 #[cfg(not(feature = "pg15"))]
 pub(crate) const UPDATE_NO_INDEX: UpdateIndexes = pg_sys::TU_UpdateIndexes::TU_None;
 
+/// The indexes of the row need new entries where the update changed them.
+#[cfg(feature = "pg15")]
+pub(crate) const UPDATE_INDEXES: UpdateIndexes = true;
+#[cfg(not(feature = "pg15"))]
+pub(crate) const UPDATE_INDEXES: UpdateIndexes = pg_sys::TU_UpdateIndexes::TU_All;
+
+/// The columns that indexes use, in expressions and predicates too.
+#[cfg(feature = "pg15")]
+pub(crate) const INDEXED_COLUMNS: pg_sys::IndexAttrBitmapKind::Type =
+    pg_sys::IndexAttrBitmapKind::INDEX_ATTR_BITMAP_ALL;
+#[cfg(not(feature = "pg15"))]
+pub(crate) const INDEXED_COLUMNS: pg_sys::IndexAttrBitmapKind::Type =
+    pg_sys::IndexAttrBitmapKind::INDEX_ATTR_BITMAP_HOT_BLOCKING;
+
+unsafe extern "C-unwind" {
+    /// Without a guard: it compares bytes and cannot fail.
+    pub(crate) fn datumIsEqual(
+        a: pg_sys::Datum,
+        b: pg_sys::Datum,
+        by_value: bool,
+        length: i32,
+    ) -> bool;
+}
+
 /// Tells the statistics system what a VACUUM found.
 ///
 /// # Safety
@@ -273,4 +298,138 @@ pub(crate) unsafe fn walk_expression(
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| expression_tree_walker(node, walker, context)) }
+}
+
+/// Support functions of a btree operator class (`BTNProcs`).
+#[cfg(not(feature = "pg18"))]
+pub(crate) const BTREE_SUPPORT: u16 = 5;
+/// Support functions of a btree operator class (`BTNProcs`).
+#[cfg(feature = "pg18")]
+pub(crate) const BTREE_SUPPORT: u16 = 6;
+/// The support function that takes options (`BTOPTIONS_PROC`).
+pub(crate) const BTREE_OPTIONS: u16 = 5;
+
+unsafe extern "C-unwind" {
+    /// The options of a btree index, which ours takes, too.
+    pub(crate) fn btoptions(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea;
+
+    /// A table and what inherits from it.
+    pub(crate) fn find_all_inheritors(
+        table: pg_sys::Oid,
+        lock: pg_sys::LOCKMODE,
+        parents: *mut *mut pg_sys::List,
+    ) -> *mut pg_sys::List;
+
+    pub(crate) fn btcostestimate(
+        root: *mut pg_sys::PlannerInfo,
+        path: *mut pg_sys::IndexPath,
+        loops: f64,
+        startup: *mut pg_sys::Cost,
+        total: *mut pg_sys::Cost,
+        selectivity: *mut pg_sys::Selectivity,
+        correlation: *mut f64,
+        pages: *mut f64,
+    );
+
+    #[cfg(feature = "pg18")]
+    fn bttranslatestrategy(
+        strategy: pg_sys::StrategyNumber,
+        family: pg_sys::Oid,
+    ) -> pg_sys::CompareType::Type;
+    #[cfg(feature = "pg18")]
+    fn bttranslatecmptype(
+        comparison: pg_sys::CompareType::Type,
+        family: pg_sys::Oid,
+    ) -> pg_sys::StrategyNumber;
+}
+
+/// What only some versions have in the routine of an index access method.
+#[cfg(not(feature = "pg18"))]
+pub(crate) fn complete_index_routine(_routine: &mut pg_sys::IndexAmRoutine) {}
+
+/// What only some versions have in the routine of an index access method.
+#[cfg(feature = "pg18")]
+pub(crate) fn complete_index_routine(routine: &mut pg_sys::IndexAmRoutine) {
+    routine.amconsistentequality = true;
+    routine.amconsistentordering = true;
+    routine.amtranslatestrategy = Some(bttranslatestrategy);
+    routine.amtranslatecmptype = Some(bttranslatecmptype);
+}
+
+/// A sort of `bytea` values, bytewise.
+///
+/// # Safety
+/// Called in the memory context in which the sort may live.
+pub(crate) unsafe fn sort_bytes() -> *mut pg_sys::Tuplesortstate {
+    // SAFETY: the operator is PostgreSQL's own.
+    unsafe {
+        pg_sys::tuplesort_begin_datum(
+            pg_sys::BYTEAOID,
+            pg_sys::Oid::from(BYTEA_LESS),
+            pg_sys::InvalidOid,
+            false,
+            pg_sys::maintenance_work_mem,
+            std::ptr::null_mut(),
+            pg_sys::TUPLESORT_NONE as i32,
+        )
+    }
+}
+
+/// Oid of the operator `bytea < bytea`, which PostgreSQL fixes.
+const BYTEA_LESS: u32 = 1957;
+
+/// The next value of a finished sort; it lives until the next call.
+///
+/// # Safety
+/// `sort` must have been performed.
+pub(crate) unsafe fn next_sorted(sort: *mut pg_sys::Tuplesortstate) -> Option<pg_sys::Datum> {
+    let (mut value, mut null) = (pg_sys::Datum::from(0), false);
+    let none = std::ptr::null_mut();
+    // SAFETY: the caller's promise.
+    #[cfg(feature = "pg15")]
+    let more = unsafe { pg_sys::tuplesort_getdatum(sort, true, &mut value, &mut null, none) };
+    // SAFETY: the caller's promise.
+    #[cfg(not(feature = "pg15"))]
+    let more =
+        unsafe { pg_sys::tuplesort_getdatum(sort, true, false, &mut value, &mut null, none) };
+    more.then_some(value)
+}
+
+/// Builds an index again.
+///
+/// # Safety
+/// The caller holds an exclusive lock on the index's table.
+pub(crate) unsafe fn reindex(index: pg_sys::Oid, persistence: core::ffi::c_char) {
+    let mut params = pg_sys::ReindexParams { options: 0, tablespaceOid: pg_sys::InvalidOid };
+    // SAFETY: the caller's promise.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    unsafe {
+        pg_sys::reindex_index(index, false, persistence, &mut params);
+    }
+    // SAFETY: the caller's promise.
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    unsafe {
+        pg_sys::reindex_index(std::ptr::null(), index, false, persistence, &mut params);
+    }
+}
+
+/// Begins a scan of all of an index.
+///
+/// # Safety
+/// The relations must be open and the snapshot live.
+pub(crate) unsafe fn index_beginscan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: the caller's promise.
+    #[cfg(not(feature = "pg18"))]
+    unsafe {
+        pg_sys::index_beginscan(table, index, snapshot, 0, 0)
+    }
+    // SAFETY: the caller's promise.
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 0, 0)
+    }
 }

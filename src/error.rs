@@ -19,6 +19,51 @@ pub(crate) fn unsupported(message: impl Into<String>, hint: &str) -> ! {
     raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
 }
 
+unsafe extern "C-unwind" {
+    fn errstart(level: i32, domain: *const core::ffi::c_char) -> bool;
+    fn errcode(code: i32) -> i32;
+    fn errmsg(format: *const core::ffi::c_char, ...) -> i32;
+    fn errdetail(format: *const core::ffi::c_char, ...) -> i32;
+    fn errhint(format: *const core::ffi::c_char, ...) -> i32;
+    fn errtableconstraint(relation: pg_sys::Relation, name: *const core::ffi::c_char) -> i32;
+    fn errfinish(file: *const core::ffi::c_char, line: i32, function: *const core::ffi::c_char);
+}
+
+/// Raises an error that names a table and a constraint or index of it, which clients look at.
+///
+/// # Safety
+/// The relation must be open.
+pub(crate) unsafe fn raise_in(
+    code: PgSqlErrorCode,
+    message: &str,
+    detail: &str,
+    hint: &str,
+    constraint: Option<(pg_sys::Relation, &str)>,
+) -> ! {
+    let text = |text: &str| std::ffi::CString::new(text.replace('\0', "")).unwrap_or_default();
+    let name = constraint.map(|(relation, name)| (relation, text(name)));
+    let (message, detail, hint) = (text(message), text(detail), text(hint));
+    // SAFETY: the format takes one string; the guard makes a panic of PostgreSQL's jump.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            errstart(PgLogLevel::ERROR as i32, std::ptr::null());
+            errcode(code as i32);
+            errmsg(c"%s".as_ptr(), message.as_ptr());
+            if !detail.is_empty() {
+                errdetail(c"%s".as_ptr(), detail.as_ptr());
+            }
+            if !hint.is_empty() {
+                errhint(c"%s".as_ptr(), hint.as_ptr());
+            }
+            if let Some((relation, name)) = &name {
+                errtableconstraint(*relation, name.as_ptr());
+            }
+            errfinish(c"fakegres".as_ptr(), 0, c"fakegres".as_ptr());
+        });
+    }
+    unreachable!("an error was reported")
+}
+
 /// Takes results of the layers below over the edge: an error becomes PostgreSQL's.
 pub(crate) trait OrRaise<T> {
     /// The value, or the error raised with its SQLSTATE and hint.

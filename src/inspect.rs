@@ -9,8 +9,9 @@ use relation::definition::TableDef;
 use relation::{Key, Space, key};
 
 use crate::error::{OrRaise, raise};
+use crate::index_am::{maintain, verify};
 use crate::table_am::size;
-use crate::{ddl, pg, session, settings, table, transaction};
+use crate::{ddl, pg, row, session, settings, table, transaction};
 
 type StatusRow = (
     name!(store, String),
@@ -22,6 +23,50 @@ type StatusRow = (
     name!(bytes, Option<i64>),
     name!(details, Option<String>),
 );
+
+/// What is wrong between a table, its indexes and its counters.
+#[pg_extern]
+#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the signature")]
+fn check(
+    relation: pg_sys::Oid,
+) -> TableIterator<
+    'static,
+    (
+        name!(index, Option<String>),
+        name!(row, Option<pg_sys::ItemPointerData>),
+        name!(problem, String),
+    ),
+> {
+    TableIterator::new(findings(relation))
+}
+
+type FindingRow = (Option<String>, Option<pg_sys::ItemPointerData>, String);
+
+fn findings(relation: pg_sys::Oid) -> Vec<FindingRow> {
+    if !pg::is_fakegres(relation) {
+        raise(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            "this is not a fakegres table",
+            "fakegres.check looks at one table or partition USING fakegres.",
+        );
+    }
+    let mut rows = Vec::new();
+    // SAFETY: the relations are closed again, or by the abort.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as i32;
+        let heap = pg_sys::table_open(relation, lock);
+        rows.extend(verify::count_rows(heap).map(|finding| (None, None, finding.what)));
+        maintain::for_each(heap, |open, _| {
+            let name = pg::relation_name(open);
+            for finding in verify::compare(heap, open) {
+                let tid = finding.row.map(|row| row::item_pointer(relation::Tid::of_row(row)));
+                rows.push((Some(name.clone()), tid, finding.what));
+            }
+        });
+        pg_sys::table_close(heap, lock);
+    }
+    rows
+}
 
 /// How the store is: one row, also when it cannot be reached.
 #[pg_extern]

@@ -8,6 +8,7 @@
 mod compat;
 mod ddl;
 mod error;
+mod index_am;
 mod inspect;
 mod lock;
 mod pg;

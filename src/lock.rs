@@ -8,10 +8,12 @@
 //! Between servers conflicts are found at commit.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use pgrx::prelude::*;
 use relation::{RowId, Space, Tid};
 
+use crate::index_am::index::Index;
 use crate::settings;
 use crate::table::Table;
 use crate::transaction;
@@ -122,16 +124,62 @@ impl Rows {
     }
 }
 
+/// Locks a key that is about to be inserted into an index, by a hash of its cells, until the
+/// transaction ends. False if another transaction has it and the policy is not to wait.
+///
+/// One transaction takes as many as it takes row locks of one table. What it inserts above that,
+/// others find only when it commits, or they do.
+pub(crate) fn key(index: &Index, cells: &[u8], policy: Policy) -> bool {
+    let space = index.stored.space;
+    let keys = transaction::with(|active| {
+        let alone = active.created(space).is_some();
+        (!alone).then(|| active.locks.0.get(&space).copied().unwrap_or_default())
+    });
+    let Some(mut keys) = keys.filter(|keys| keys.count < settings::max_row_locks()) else {
+        return true;
+    };
+    let mut hasher = DefaultHasher::new();
+    hasher.write(cells);
+    let hash = hasher.finish();
+    let tid = Tid { block: hash as u32, offset: (hash >> 32) as u16 };
+    if !acquire(&index.stored, tid, pg_sys::ExclusiveLock as i32, policy) {
+        return false;
+    }
+    keys.count += 1;
+    remember(&index.stored, keys);
+    true
+}
+
+/// Waits until nobody is about to delete a row or to change its key.
+pub(crate) fn wait_for(table: &Table, row: RowId) {
+    let locks = [
+        (tag(table, GATE), pg_sys::RowExclusiveLock as i32),
+        (tag(table, Tid::of_row(row)), Mode::KeyShare.lock_mode()),
+    ];
+    for (tag, mode) in locks {
+        // SAFETY: the tag is complete; the lock is released at once, or with the resource owner.
+        unsafe { pg_sys::LockAcquire(&tag, mode, false, false) };
+    }
+    for (tag, mode) in locks {
+        // SAFETY: taken above.
+        unsafe { pg_sys::LockRelease(&tag, mode, false) };
+    }
+}
+
 fn acquire(table: &Table, tid: Tid, mode: pg_sys::LOCKMODE, policy: Policy) -> bool {
-    let tag = pg_sys::LOCKTAG {
+    // SAFETY: the tag is complete; the lock is released with the resource owner.
+    let result =
+        unsafe { pg_sys::LockAcquire(&tag(table, tid), mode, false, policy == Policy::Skip) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+fn tag(table: &Table, tid: Tid) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
         locktag_field1: transaction::database(),
         locktag_field2: table.oid.to_u32(),
         locktag_field3: tid.block,
         locktag_field4: tid.offset,
         locktag_type: pg_sys::LockTagType::LOCKTAG_TUPLE as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-    };
-    // SAFETY: the tag is complete; the lock is released with the resource owner.
-    let result = unsafe { pg_sys::LockAcquire(&tag, mode, false, policy == Policy::Skip) };
-    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
 }

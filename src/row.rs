@@ -60,12 +60,17 @@ pub(crate) fn tuple_in_place(
 /// Refuses bytes whose header cannot be a tuple's, before anything follows an offset in them.
 fn check(bytes: &[u8]) {
     if !is_tuple(bytes) {
-        raise(
-            PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
-            "the store holds damaged data: a row cannot be read",
-            "Restore the store from a backup, or copy the rows before and after it, by their ctid, and drop the table.",
-        );
+        damaged();
     }
+}
+
+/// Raises an error: what the store holds cannot be a row.
+pub(crate) fn damaged() -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+        "the store holds damaged data: a row cannot be read",
+        "Restore the store from a backup, or copy the rows before and after it, by their ctid, and drop the table.",
+    )
 }
 
 #[inline]

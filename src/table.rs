@@ -56,27 +56,39 @@ pub(crate) unsafe fn of(relation: pg_sys::Relation) -> Rc<Table> {
         return table;
     }
     // SAFETY: the caller's promise.
-    unsafe { load(relation, locator) }
+    unsafe { load(relation) }
 }
 
-unsafe fn load(relation: pg_sys::Relation, locator: compat::Locator) -> Rc<Table> {
+/// What the map says of a table or index, found anew.
+///
+/// # Safety
+/// `relation` must be an open relation of one of the fakegres access methods.
+pub(crate) unsafe fn find(relation: pg_sys::Relation) -> Rc<Table> {
     // SAFETY: the caller's promise.
-    let (oid, name) = unsafe { ((*relation).rd_id, crate::pg::relation_name(relation)) };
-    let space = mapping::space_of(locator).unwrap_or_else(|| {
+    let (oid, locator) = unsafe { ((*relation).rd_id, compat::locator(relation)) };
+    let space = mapping::space_of(locator, oid).unwrap_or_else(|| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { crate::pg::relation_name(relation) };
         raise(
             PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
             format!("fakegres does not know where the rows of \"{name}\" are"),
             "The table may have been copied with its database or restored from a file-level copy; drop it and load it again.",
         )
     });
-    let table = Rc::new(Table {
+    Rc::new(Table {
         oid,
         space,
         rows_counter: Key::Rows(space).encode(),
         bytes_counter: Key::Bytes(space).encode(),
         locator,
         published: Cell::new(None),
-    });
+    })
+}
+
+unsafe fn load(relation: pg_sys::Relation) -> Rc<Table> {
+    // SAFETY: the caller's promise.
+    let table = unsafe { find(relation) };
+    let oid = table.oid;
     // SAFETY: a small allocation in the context that PostgreSQL frees rd_amcache from.
     let number = unsafe {
         let number = pg_sys::MemoryContextAlloc(pg_sys::CacheMemoryContext, size_of::<u64>());
@@ -134,6 +146,13 @@ impl Table {
             })?;
         self.published.set(Some(Published { at: found.published, copied: found.record.copied }));
         Ok(found.published)
+    }
+
+    /// Whether what the running transaction reads is all in an index that was published when this
+    /// says: a moment before that has rows that it does not know.
+    pub(crate) fn is_usable(&self, active: &Active, moment: Option<Version>) -> kv::Result<bool> {
+        let published = self.zero(active)?;
+        Ok(moment.is_none_or(|moment| published > Version::ZERO && published <= moment))
     }
 
     /// First key of the table's rows, and first key after them.

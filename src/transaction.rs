@@ -53,6 +53,8 @@ pub(crate) struct Active {
     pub(crate) locks: crate::lock::Held,
     touched: HashSet<pg_sys::Oid>,
     touched_all: bool,
+    /// The newest version that an update made, and the indexes whose entry of the row it changes.
+    updated: (Option<Tid>, Vec<pg_sys::Oid>),
     /// The store has committed; what follows is between that and PostgreSQL's own commit.
     pub(crate) committed: bool,
     /// Versions that the committed transaction made.
@@ -154,6 +156,7 @@ fn begin() {
         locks: crate::lock::Held::default(),
         touched: HashSet::new(),
         touched_all: false,
+        updated: (None, Vec::new()),
         committed: false,
         committed_versions: 0,
     };
@@ -301,6 +304,15 @@ fn version_as_of(moment: &str) -> Version {
     })
 }
 
+/// The one moment that the running transaction reads, if it reads only one.
+pub(crate) fn moment() -> Option<Version> {
+    // SAFETY: reads PostgreSQL's state of snapshots.
+    let active = unsafe { pg_sys::ActiveSnapshotSet() };
+    let one = uses_one_snapshot() || settings::as_of().is_some();
+    // SAFETY: the active snapshot is live.
+    (one && active).then(|| unsafe { resolve(pg_sys::GetActiveSnapshot()) }.version)
+}
+
 /// Raises an error if this transaction must not write.
 pub(crate) fn check_writable() {
     if settings::as_of().is_some() {
@@ -336,8 +348,11 @@ impl Active {
         ddl::sweep::lock(space, false);
         space::create(database(), space, &record, &*session.store, &*session.env)?;
         session.own_rows(space);
-        let rows = key::rows_prefix(space);
-        self.store.exclusive(&rows, &key::after_prefix(&rows));
+        let prefix = match record.kind {
+            space::Kind::Table => key::rows_prefix(space),
+            space::Kind::Index => key::entries_prefix(space),
+        };
+        self.store.exclusive(&prefix, &key::after_prefix(&prefix));
         self.created.push(Created { space, record, level: level(), commands: Vec::new() });
         Ok(space)
     }
@@ -397,6 +412,16 @@ impl Active {
     ) -> bool {
         version == Some(Version::ZERO)
             && self.created(space).is_some_and(|created| created.command_of(row) >= at.command)
+    }
+
+    /// Notes which indexes need a new entry for a version that an update made.
+    pub(crate) fn note_update(&mut self, tid: Tid, changed: Vec<pg_sys::Oid>) {
+        self.updated = (Some(tid), changed);
+    }
+
+    /// Whether the update that made a version left the row's entry in an index as it is.
+    pub(crate) fn keeps_entry(&self, tid: Tid, index: pg_sys::Oid) -> bool {
+        self.updated.0 == Some(tid) && !self.updated.1.contains(&index)
     }
 
     /// The TID that PostgreSQL knows a row by: the row's own, or that of the version if this
@@ -565,6 +590,7 @@ fn pre_commit() {
     let touched = with_begun(|active| (std::mem::take(&mut active.touched), active.touched_all));
     let (tables, all) = touched.unwrap_or_default();
     ddl::definition::write(tables, all);
+    ddl::indexes::check_followed();
     let Some(mut active) = ACTIVE.take() else { return };
     if !active.store.has_writes() && active.created.is_empty() {
         // Spaces to drop, and locks, remain for the end of the transaction.
@@ -616,6 +642,8 @@ fn pre_prepare() {
 /// Releases everything. Must not fail: PostgreSQL has committed or aborted.
 fn end(committed: bool) {
     session::end_of_commit();
+    ddl::indexes::tear_off(0);
+    ddl::indexes::forget_followed();
     TRANSACTION.set(TRANSACTION.get().checked_add(1).unwrap_or(1));
     // A backend that ends while it waits for the store is still in the middle of `with`.
     let active = ACTIVE.try_borrow_mut().ok().and_then(|mut active| active.take());
@@ -691,6 +719,8 @@ unsafe extern "C-unwind" fn subtransaction_event(
             with_begun(|active| active.release_level(level));
         }
         SUBXACT_EVENT_ABORT_SUB => {
+            ddl::indexes::tear_off(level);
+            ddl::indexes::forget_followed();
             with_begun(|active| active.abort_level(level));
         }
         _ => {}

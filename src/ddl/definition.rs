@@ -89,7 +89,7 @@ fn space(table: pg_sys::Oid) -> Option<u64> {
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         locator
     };
-    mapping::space_of(locator).map(|space| space.0)
+    mapping::space_of(locator, table).map(|space| space.0)
 }
 
 fn unreadable(reason: &str) -> ! {

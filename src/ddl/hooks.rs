@@ -10,12 +10,13 @@ use pgrx::prelude::*;
 use relation::space;
 
 use crate::ddl::catalog::{self, Touched};
+use crate::ddl::{indexes, mapping, statements};
 use crate::error::{OrRaise, unsupported};
-use crate::table_am::relation::{forget, no_index};
+use crate::table_am::relation::forget;
 use crate::{compat, ddl, pg, settings, transaction};
 
 use crate::compat::{
-    standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility, standard_planner,
+    standard_ExecutorFinish, standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility, standard_planner,
 };
 
 static mut NEXT_OBJECT_ACCESS: pg_sys::object_access_hook_type = None;
@@ -23,6 +24,7 @@ static mut NEXT_UTILITY: pg_sys::ProcessUtility_hook_type = None;
 static mut NEXT_PLANNER: pg_sys::planner_hook_type = None;
 static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
 static mut NEXT_RUN: pg_sys::ExecutorRun_hook_type = None;
+static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 
 pub(super) fn register() {
     // SAFETY: hooks are set while the library is loaded, in a single thread.
@@ -37,6 +39,8 @@ pub(super) fn register() {
         pg_sys::ExecutorStart_hook = Some(executor_start);
         NEXT_RUN = pg_sys::ExecutorRun_hook;
         pg_sys::ExecutorRun_hook = Some(executor_run);
+        NEXT_FINISH = pg_sys::ExecutorFinish_hook;
+        pg_sys::ExecutorFinish_hook = Some(executor_finish);
     }
 }
 
@@ -86,10 +90,8 @@ fn created(object: pg_sys::Oid) {
         pg_sys::CommandCounterIncrement();
         let kind = pg_sys::get_rel_relkind(object) as u8;
         if kind == pg_sys::RELKIND_INDEX {
-            let table = pg_sys::IndexGetRelation(object, true);
-            if pg::is_fakegres(table) {
-                no_index();
-            }
+            indexes::created(object);
+            return touch(pg_sys::IndexGetRelation(object, true));
         }
     }
     touch(object);
@@ -102,6 +104,15 @@ fn touch(object: pg_sys::Oid) {
 }
 
 fn dropped(object: pg_sys::Oid) {
+    let method = pg::access_method(object);
+    if method != pg_sys::InvalidOid && method == pg::fakegres_index() {
+        // SAFETY: the caller of the hook has locked the index.
+        touch(unsafe { pg_sys::IndexGetRelation(object, true) });
+        for space in mapping::remove_all(object) {
+            transaction::with(|active| active.drop_space(space));
+        }
+        return;
+    }
     if !pg::is_fakegres(object) {
         return;
     }
@@ -128,9 +139,12 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
+        let dressed = indexes::dressed();
         look_at_utility(statement);
+        let statement = statements::prepare(statement, text, read_only);
         let run = NEXT_UTILITY.unwrap_or(standard_ProcessUtility);
         run(statement, text, read_only, context, params, environment, receiver, completion);
+        statements::finish(dressed);
     }
 }
 
@@ -218,8 +232,11 @@ unsafe extern "C-unwind" fn plan(
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
         let options = look_at_query(query, options);
+        indexes::show(pg::fakegres_index());
         let next = NEXT_PLANNER.unwrap_or(standard_planner);
-        next(query, text, options, params)
+        let plan = next(query, text, options, params);
+        indexes::show(pg_sys::BTREE_AM_OID);
+        plan
     }
 }
 
@@ -307,6 +324,18 @@ unsafe extern "C-unwind" fn executor_run(
     }
 }
 
+/// Statements that change data inside of others may run now.
+unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: PostgreSQL's argument, handed on.
+    unsafe {
+        let dressed = indexes::dressed();
+        statements::disguise_conflicts((*query).plannedstmt);
+        let next = NEXT_FINISH.unwrap_or(standard_ExecutorFinish);
+        next(query);
+        statements::undress(dressed);
+    }
+}
+
 /// What to put back after a query ran.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -317,14 +346,17 @@ struct Before {
     /// The version that workers of the query around this one get; zero if this one set none.
     version: u64,
     set: bool,
+    /// How many indexes were shown as btree.
+    dressed: usize,
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before {
-    let mut before = Before::default();
+    let mut before = Before { dressed: indexes::dressed(), ..Before::default() };
     // SAFETY: PostgreSQL passes a started query.
     unsafe {
         let plan = (*query).plannedstmt;
+        statements::disguise_conflicts(plan);
         if !(*plan).parallelModeNeeded || (*query).snapshot.is_null() {
             return before;
         }
@@ -349,6 +381,7 @@ unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before
 unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Before) {
     // SAFETY: the query is the one that ran.
     unsafe { (*(*query).plannedstmt).parallelModeNeeded |= before.parallel };
+    indexes::undress(before.dressed);
     if before.set {
         tell_workers(before.version);
     }

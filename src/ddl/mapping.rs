@@ -16,6 +16,7 @@ use crate::{session, transaction};
 /// Columns of `fakegres.spaces`, from 1.
 const TABLESPACE: i16 = 1;
 const LOCATOR: i16 = 2;
+const RELATION: i16 = 3;
 const COLUMNS: usize = 6;
 
 /// A row of the map.
@@ -26,9 +27,16 @@ pub(crate) struct Entry {
 }
 
 /// The space behind a relation file. Raises an error if it was made in another store or database.
-pub(crate) fn space_of(locator: Locator) -> Option<Space> {
+///
+/// An index may have moved to another tablespace, of which no access method is told; it has one row
+/// here, whatever its file.
+pub(crate) fn space_of(locator: Locator, relation: pg_sys::Oid) -> Option<Space> {
     let mut found = None;
-    search(locator, pg_sys::AccessShareLock as i32, |_, entry, _| found = Some(entry));
+    let lock = pg_sys::AccessShareLock as i32;
+    search(locator, lock, |_, entry, _| found = Some(entry));
+    if found.is_none() {
+        search_relation(relation, lock, |_, entry, _| found = Some(entry));
+    }
     let entry = found?;
     check(&entry);
     Some(entry.space)
@@ -85,10 +93,7 @@ pub(crate) fn remove(locator: Locator, relation: pg_sys::Oid) -> Vec<Space> {
         unsafe { pg_sys::CatalogTupleDelete(map, &raw mut (*tuple).t_self) };
         found = Some(entry);
     });
-    let ours = |entry: &Entry| {
-        entry.database.to_u32() == transaction::database() && entry.store == session::get().name
-    };
-    found.filter(ours).map(|entry| entry.space).into_iter().collect()
+    found.filter(Entry::is_ours).map(|entry| entry.space).into_iter().collect()
 }
 
 /// DROP EXTENSION … CASCADE has dropped the map before the tables: every published space of the
@@ -119,6 +124,35 @@ pub(crate) fn all() -> Vec<Space> {
         }
     });
     found
+}
+
+/// Forgets every file of a relation; returns its spaces, as [`remove`] does.
+pub(crate) fn remove_all(relation: pg_sys::Oid) -> Vec<Space> {
+    if find(c"spaces").is_none() {
+        return unmapped(relation);
+    }
+    let mut found = Vec::new();
+    search_relation(relation, pg_sys::RowExclusiveLock as i32, |map, entry, tuple| {
+        // SAFETY: the tuple is the one that the scan stands on.
+        unsafe { pg_sys::CatalogTupleDelete(map, &raw mut (*tuple).t_self) };
+        found.push(entry);
+    });
+    found.into_iter().filter(Entry::is_ours).map(|entry| entry.space).collect()
+}
+
+impl Entry {
+    fn is_ours(&self) -> bool {
+        self.database.to_u32() == transaction::database() && self.store == session::get().name
+    }
+}
+
+fn search_relation(
+    relation: pg_sys::Oid,
+    lock: pg_sys::LOCKMODE,
+    visit: impl FnMut(pg_sys::Relation, Entry, pg_sys::HeapTuple),
+) {
+    let index = find(c"spaces_relation").unwrap_or(pg_sys::InvalidOid);
+    scan(&mut [key(RELATION, relation)], index, lock, visit);
 }
 
 fn search(

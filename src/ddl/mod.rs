@@ -3,8 +3,10 @@
 mod catalog;
 pub(crate) mod definition;
 mod hooks;
+pub(crate) mod indexes;
 pub(crate) mod mapping;
 mod sizes;
+mod statements;
 pub(crate) mod sweep;
 
 pub(crate) use hooks::{forget_imported_snapshot, imported_snapshot};
@@ -12,4 +14,5 @@ pub(crate) use hooks::{forget_imported_snapshot, imported_snapshot};
 /// Hangs the hooks in.
 pub(crate) fn register() {
     hooks::register();
+    indexes::register();
 }

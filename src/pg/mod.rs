@@ -84,6 +84,27 @@ pub(crate) fn fakegres() -> pg_sys::Oid {
     unsafe { pg_sys::get_table_am_oid(c"fakegres".as_ptr(), true) }
 }
 
+/// Oid of the index access method in this database; invalid without the extension.
+pub(crate) fn fakegres_index() -> pg_sys::Oid {
+    // SAFETY: a catalog lookup.
+    unsafe { pg_sys::get_index_am_oid(c"fakegres_index".as_ptr(), true) }
+}
+
+/// The handler function of an access method.
+pub(crate) fn handler_of(method: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: the tuple is pinned between the search and the release.
+    unsafe {
+        let id = pg_sys::SysCacheIdentifier::AMOID as i32;
+        let tuple = pg_sys::SearchSysCache1(id, method.into());
+        if tuple.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        let handler = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_am>()).amhandler;
+        pg_sys::ReleaseSysCache(tuple);
+        handler
+    }
+}
+
 /// Whether a relation is a fakegres table.
 pub(crate) fn is_fakegres(relation: pg_sys::Oid) -> bool {
     let method = fakegres();

@@ -10,7 +10,8 @@ use crate::row::{self, LAYOUT};
 use crate::table::{self, Table};
 use crate::table_am::modify::Current;
 use crate::table_am::size::blocks;
-use crate::transaction::{self, Active};
+use crate::transaction::{self, Active, Named};
+use crate::{compat, lock};
 
 /// A row found by TID, in a page of its own.
 struct Row {
@@ -20,6 +21,8 @@ struct Row {
     command: pg_sys::CommandId,
     /// What to show as xmin instead of the row's token.
     xmin: Option<pg_sys::TransactionId>,
+    /// Whether the running transaction made it.
+    own: bool,
 }
 
 impl Row {
@@ -55,7 +58,7 @@ impl Current {
         });
         let page = std::mem::take(&mut self.page);
         // SAFETY: the caller's promise.
-        unsafe { Row { tid, page, entry: 0, command, xmin: None }.store_into(table, slot) };
+        unsafe { Row { tid, page, entry: 0, command, xmin: None, own: own.is_some() }.store_into(table, slot) };
     }
 }
 
@@ -127,7 +130,7 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
         };
         // Rows that went to the store before the commit bear no mark of this transaction.
         let xmin = active.created(table.space).map(|_| this_transaction());
-        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin }))
+        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin, own: false }))
     });
     found.or_raise()
 }
@@ -152,7 +155,8 @@ fn visible_version(table: &Table, tid: Tid, at: &Snapshot) -> Option<Row> {
             return Ok(None);
         }
         let (tid, command) = (active.tid(row, found.own), active.command(found.own));
-        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None }))
+        let own = found.own.is_some();
+        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None, own }))
     });
     found.or_raise()
 }
@@ -163,8 +167,11 @@ fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
     // Only the body is read: what stands before it has no meaning here.
     page.push(&[], &[&[0; mvcc::HEADER][..], version.body?].concat());
     let superseded = active.store.live(version.key) != Some(id);
-    let xmin = superseded.then(this_transaction);
-    Some(Row { tid, page, entry: 0, command: version.command, xmin })
+    // SAFETY: reads the transaction's state.
+    let running = unsafe { pg_sys::GetCurrentCommandId(false) };
+    // ON CONFLICT asks whether it was this transaction that made what its snapshot does not see.
+    let xmin = (superseded || version.command >= running).then(this_transaction);
+    Some(Row { tid, page, entry: 0, command: version.command, xmin, own: true })
 }
 
 #[pg_guard]
@@ -213,35 +220,133 @@ pub(super) unsafe extern "C-unwind" fn tuple_satisfies_snapshot(
     }
 }
 
+/// PostgreSQL asks which entries of an index are dead; ours never are.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn index_delete_tuples(
     _relation: pg_sys::Relation,
     _state: *mut pg_sys::TM_IndexDeleteOp,
 ) -> pg_sys::TransactionId {
-    super::relation::no_index()
+    super::relation::no_foreign_index()
+}
+
+/// What an index scan hands to the fetch of a row.
+#[repr(C)]
+pub(crate) struct Fetch {
+    base: pg_sys::IndexFetchTableData,
+    /// The row that the index scan stands on.
+    tid: pg_sys::ItemPointerData,
+    /// That row, if the scan has read it; the scan owns it until its next call.
+    tuple: *mut pg_sys::HeapTupleData,
+    /// The entry says everything, and the row is known to be there.
+    known: bool,
+}
+
+impl Fetch {
+    /// The index scan stands on an entry whose row is there, and nobody needs the row.
+    pub(crate) fn know(&mut self, tid: pg_sys::ItemPointerData) {
+        (self.tid, self.tuple, self.known) = (tid, std::ptr::null_mut(), true);
+    }
+
+    /// The index scan stands on an entry and has read its row, or none of it is left.
+    pub(crate) fn prepare(
+        &mut self,
+        tid: pg_sys::ItemPointerData,
+        tuple: *mut pg_sys::HeapTupleData,
+    ) {
+        (self.tid, self.tuple, self.known) = (tid, tuple, false);
+    }
+
+    /// Nothing is known.
+    pub(crate) fn forget(&mut self) {
+        self.prepare(pg_sys::ItemPointerData::default(), std::ptr::null_mut());
+    }
 }
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn index_fetch_begin(
-    _relation: pg_sys::Relation,
+    relation: pg_sys::Relation,
 ) -> *mut pg_sys::IndexFetchTableData {
-    super::relation::no_index()
+    // SAFETY: the structure is filled with zeros, which mean that nothing is known.
+    unsafe {
+        let fetch = pg_sys::palloc0(size_of::<Fetch>()).cast::<Fetch>();
+        (*fetch).base.rel = relation;
+        fetch.cast()
+    }
 }
 
 #[pg_guard]
-pub(super) unsafe extern "C-unwind" fn index_fetch_reset(_data: *mut pg_sys::IndexFetchTableData) {}
+pub(super) unsafe extern "C-unwind" fn index_fetch_reset(data: *mut pg_sys::IndexFetchTableData) {
+    // SAFETY: PostgreSQL passes what index_fetch_begin made.
+    unsafe { (*data.cast::<Fetch>()).forget() };
+}
 
 #[pg_guard]
-pub(super) unsafe extern "C-unwind" fn index_fetch_end(_data: *mut pg_sys::IndexFetchTableData) {}
+pub(super) unsafe extern "C-unwind" fn index_fetch_end(data: *mut pg_sys::IndexFetchTableData) {
+    // SAFETY: made by index_fetch_begin, and used no more.
+    unsafe { pg_sys::pfree(data.cast()) };
+}
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn index_fetch_tuple(
-    _scan: *mut pg_sys::IndexFetchTableData,
-    _tid: pg_sys::ItemPointer,
-    _snapshot: pg_sys::Snapshot,
-    _slot: *mut pg_sys::TupleTableSlot,
-    _call_again: *mut bool,
-    _all_dead: *mut bool,
+    data: *mut pg_sys::IndexFetchTableData,
+    tid: pg_sys::ItemPointer,
+    snapshot: pg_sys::Snapshot,
+    slot: *mut pg_sys::TupleTableSlot,
+    call_again: *mut bool,
+    all_dead: *mut bool,
 ) -> bool {
-    super::relation::no_index()
+    // SAFETY: PostgreSQL passes what index_fetch_begin made, a live snapshot and valid pointers.
+    unsafe {
+        *call_again = false;
+        if let Some(all_dead) = all_dead.as_mut() {
+            *all_dead = false;
+        }
+        let fetch = &mut *data.cast::<Fetch>();
+        if row::tid(&raw mut fetch.tid) == row::tid(tid) {
+            if fetch.known {
+                return true;
+            }
+            if !fetch.tuple.is_null() {
+                compat::ExecStoreHeapTuple(fetch.tuple, slot, false);
+                return true;
+            }
+        }
+        let table = table::of(fetch.base.rel);
+        let found = match (*snapshot).snapshot_type {
+            pg_sys::SnapshotType::SNAPSHOT_MVCC => {
+                visible_version(&table, row::tid(tid), &transaction::resolve(snapshot))
+            }
+            pg_sys::SnapshotType::SNAPSHOT_DIRTY => settled_version(&table, row::tid(tid), snapshot),
+            _ => live_version(&table, row::tid(tid)),
+        };
+        let Some(found) = found else { return false };
+        found.store_into(&table, slot);
+        true
+    }
+}
+
+/// What a search for conflicts finds: the row as it is once nobody is about to delete it. No
+/// transaction is left to wait for then.
+unsafe fn settled_version(table: &Table, tid: Tid, snapshot: pg_sys::Snapshot) -> Option<Row> {
+    // SAFETY: PostgreSQL reads these fields of a dirty snapshot after every fetch.
+    unsafe {
+        (*snapshot).xmin = pg_sys::InvalidTransactionId;
+        (*snapshot).xmax = pg_sys::InvalidTransactionId;
+        (*snapshot).speculativeToken = 0;
+    }
+    let found = live_version(table, tid)?;
+    if found.own {
+        return Some(found);
+    }
+    let Named { row, .. } = transaction::with(|active| active.target(table.space, tid))?;
+    lock::wait_for(table, row);
+    live_version(table, tid)
+}
+
+/// A row as it is now; nothing if the TID names a version that was superseded.
+fn live_version(table: &Table, tid: Tid) -> Option<Row> {
+    let named = transaction::with(|active| active.target(table.space, tid))?;
+    let now = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+    let found = visible_version(table, Tid::of_row(named.row), &now)?;
+    (named.own.is_none() || found.tid == tid).then_some(found)
 }

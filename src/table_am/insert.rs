@@ -9,6 +9,7 @@ use relation::{RowId, Tid, key};
 
 use crate::compat;
 use crate::error::OrRaise;
+use crate::index_am::maintain;
 use crate::row;
 use crate::table::{self, Table};
 use crate::transaction::{self, Active};
@@ -85,8 +86,11 @@ pub(super) unsafe extern "C-unwind" fn tuple_complete_speculative(
     unsafe {
         let table = table::of(relation);
         let tid = row::tid(&raw mut (*slot).tts_tid);
+        let named = transaction::with(|active| active.target(table.space, tid))
+            .expect("the row was inserted a moment ago");
+        let command = pg_sys::GetCurrentCommandId(true);
+        maintain::take_back(relation, slot, named.row, command);
         transaction::with(|active| {
-            let named = active.target(table.space, tid).expect("the row was inserted a moment ago");
             let key = key::row_key(table.space, named.row);
             let written = active.store.newest(&key, kv::Version::ZERO, &mut kv::Page::default())?;
             if let Some(own) = written.own {
@@ -177,7 +181,7 @@ pub(super) unsafe fn with_encoded<R>(
 }
 
 /// Adds to the counters of a table's rows and bytes.
-pub(super) fn count(active: &mut Active, table: &Table, rows: i64, bytes: i64) {
+pub(crate) fn count(active: &mut Active, table: &Table, rows: i64, bytes: i64) {
     if rows != 0 {
         active.store.count(&table.rows_counter, rows);
     }

@@ -2,8 +2,9 @@
 
 pub(crate) mod analyze;
 mod bitmap;
-mod fetch;
-mod insert;
+pub(crate) mod fetch;
+mod index;
+pub(crate) mod insert;
 mod lock;
 mod modify;
 mod parallel;
@@ -78,8 +79,8 @@ static ROUTINE: Routine = Routine(pg_sys::TableAmRoutine {
     relation_vacuum: Some(vacuum::relation_vacuum),
     scan_analyze_next_block: Some(analyze::scan_analyze_next_block),
     scan_analyze_next_tuple: Some(analyze::scan_analyze_next_tuple),
-    index_build_range_scan: Some(relation::index_build_range_scan),
-    index_validate_scan: Some(relation::index_validate_scan),
+    index_build_range_scan: Some(index::index_build_range_scan),
+    index_validate_scan: Some(index::index_validate_scan),
 
     relation_size: Some(size::relation_size),
     relation_needs_toast_table: Some(size::relation_needs_toast_table),

@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use relation::{RowId, Tid, key};
 
 use crate::error::OrRaise;
+use crate::index_am::maintain;
 use crate::lock::Mode;
 use crate::row;
 use crate::table::{self, Table};
@@ -46,10 +47,14 @@ pub(super) unsafe extern "C-unwind" fn tuple_delete(
         let table = table::of(relation);
         let tid = row::tid(tid);
         let found = examine(&table, tid, command, snapshot, crosscheck, wait, Mode::Exclusive);
-        let current = match found {
+        let mut current = match found {
             Ok(current) => current,
             Err(refusal) => return refusal.tell(tid, failure),
         };
+        if (*(*relation).rd_rel).relhasindex {
+            let row = current.row;
+            maintain::remove(relation, &mut current.tuple(&table), row, command);
+        }
         let bytes = current.length();
         transaction::with(|active| {
             let key = key::row_key(table.space, current.row);
@@ -83,21 +88,44 @@ pub(super) unsafe extern "C-unwind" fn tuple_update(
     unsafe {
         let table = table::of(relation);
         let tid = row::tid(old);
-        // Without unique indexes no column is a key, so foreign keys do not mind any update.
         *lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
         *update_indexes = compat::UPDATE_NO_INDEX;
         let mode = Mode::NoKeyExclusive;
-        let current = match examine(&table, tid, command, snapshot, crosscheck, wait, mode) {
+        let mut current = match examine(&table, tid, command, snapshot, crosscheck, wait, mode) {
             Ok(current) => current,
             Err(refusal) => return refusal.tell(tid, failure),
         };
+        let mut changed = Vec::new();
+        if (*(*relation).rd_rel).relhasindex {
+            let row = current.row;
+            let mut before = current.tuple(&table);
+            let old = maintain::Row::new(relation, &mut before);
+            let touched = old.touched(slot);
+            // A foreign key's check holds a lock on the key, and this row, locked already, stays
+            // what it is until that is over.
+            if touched.key {
+                *lock_mode = pg_sys::LockTupleMode::LockTupleExclusive;
+                if !lock::row(&table, row, Mode::Exclusive, policy(wait)) {
+                    return Refusal::WouldBlock.tell(tid, failure);
+                }
+            }
+            if touched.indexed {
+                changed = old.replace(slot, row, command);
+            }
+            old.end();
+        }
+        if !changed.is_empty() {
+            *update_indexes = compat::UPDATE_INDEXES;
+        }
         let before = current.length();
         let tid = with_encoded(slot, |active, encoded| {
             let key = key::row_key(table.space, current.row);
             let base = current.newest.base();
             let id = active.store.write(&key, Change::Put(&[encoded]), command, base)?;
             count(active, &table, 0, encoded.len() as i64 - before as i64);
-            Ok(active.tid(current.row, Some(id)))
+            let tid = active.tid(current.row, Some(id));
+            active.note_update(tid, changed);
+            Ok(tid)
         });
         (*slot).tts_tid = row::item_pointer(tid);
         (*slot).tts_tableOid = (*relation).rd_id;
@@ -110,6 +138,12 @@ impl Current {
     /// Whether the row was moved to another partition: who waited for it cannot follow it there.
     pub(super) fn moved(&self) -> bool {
         self.newest.committed.is_some_and(|committed| committed.deleted) && self.length() > 0
+    }
+
+    /// The row as it is, as a heap tuple that lies in the page.
+    fn tuple(&mut self, table: &Table) -> pg_sys::HeapTupleData {
+        let bytes = mvcc::body_with_headroom(&mut self.page, 0, row::LAYOUT);
+        row::tuple_in_place(bytes, Tid::of_row(self.row), table.oid, 0)
     }
 
     /// Bytes of the row as it is.
@@ -177,10 +211,9 @@ unsafe fn examine(
     if let Some(current) = own(table, &named, command)? {
         return Ok(current);
     }
-    let policy = if wait { lock::Policy::Wait } else { lock::Policy::Skip };
     // SAFETY: the caller passes live snapshots.
     let at = unsafe { transaction::resolve(snapshot) };
-    if !lock::row(table, named.row, mode, policy) {
+    if !lock::row(table, named.row, mode, policy(wait)) {
         return Err(Refusal::WouldBlock);
     }
     let current = read_newest(table, named.row);
@@ -194,6 +227,10 @@ unsafe fn examine(
         }
     }
     Ok(current)
+}
+
+fn policy(wait: bool) -> lock::Policy {
+    if wait { lock::Policy::Wait } else { lock::Policy::Skip }
 }
 
 /// The row if this transaction wrote it: it needs no lock and no comparison.

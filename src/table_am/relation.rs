@@ -104,7 +104,51 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_data(
     }
 }
 
-/// VACUUM FULL: writes the rows that can be seen into the new table.
+/// Runs with each row of a table that a snapshot sees.
+///
+/// # Safety
+/// `relation` must be an open fakegres table and `snapshot` live.
+pub(crate) unsafe fn for_each_row(
+    relation: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    mut run: impl FnMut(*mut pg_sys::TupleTableSlot),
+) {
+    // SAFETY: the caller's promise; after an error PostgreSQL frees slot and scan.
+    unsafe {
+        let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
+        let desc = scan::scan_begin(relation, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        scan::state(desc).open_range(None, 1000);
+        while scan::state(desc).next_into(Direction::Forward, slot) {
+            run(slot);
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        scan::scan_end(desc);
+    }
+}
+
+/// As [`for_each_row`], in the order of an index.
+unsafe fn for_each_in_order(
+    relation: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    mut run: impl FnMut(*mut pg_sys::TupleTableSlot),
+) {
+    let none = std::ptr::null_mut();
+    // SAFETY: the caller's promise; after an error PostgreSQL frees slot and scan.
+    unsafe {
+        let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
+        let scan = compat::index_beginscan(relation, index, snapshot);
+        pg_sys::index_rescan(scan, none, 0, none, 0);
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        while pg_sys::index_getnext_slot(scan, forward, slot) {
+            run(slot);
+        }
+        pg_sys::index_endscan(scan);
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+    }
+}
+
+/// VACUUM FULL and CLUSTER: writes the rows that can be seen into the new table.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn relation_copy_for_cluster(
     old: pg_sys::Relation,
@@ -118,27 +162,23 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_for_cluster(
     tups_vacuumed: *mut f64,
     tups_recently_dead: *mut f64,
 ) {
-    if !index.is_null() {
-        no_index();
-    }
-    // SAFETY: PostgreSQL passes two open relations of one row type and valid pointers.
+    // SAFETY: PostgreSQL passes open relations, two of one row type, and valid pointers.
     unsafe {
         let target = table::of(new);
         transaction::with(|active| active.holds_copy(target.space));
         let command = pg_sys::GetCurrentCommandId(true);
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
-        let slot = pg_sys::table_slot_create(old, std::ptr::null_mut());
-        let desc =
-            scan::scan_begin(old, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
         let mut rows = 0.0;
-        scan::state(desc).open_range(None, 1000);
-        while scan::state(desc).next_into(Direction::Forward, slot) {
+        let copy = |slot| {
             pgrx::check_for_interrupts!();
             insert::insert(new, &target, slot, command);
             rows += 1.0;
+        };
+        if index.is_null() {
+            for_each_row(old, snapshot, copy);
+        } else {
+            for_each_in_order(old, index, snapshot, copy);
         }
-        pg_sys::ExecDropSingleTupleTableSlot(slot);
-        scan::scan_end(desc);
         pg_sys::UnregisterSnapshot(snapshot);
         *num_tuples = rows;
         *tups_vacuumed = 0.0;
@@ -146,38 +186,10 @@ pub(super) unsafe extern "C-unwind" fn relation_copy_for_cluster(
     }
 }
 
-#[pg_guard]
-pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
-    _table: pg_sys::Relation,
-    _index: pg_sys::Relation,
-    _info: *mut pg_sys::IndexInfo,
-    _allow_sync: bool,
-    _any_visible: bool,
-    _progress: bool,
-    _start: pg_sys::BlockNumber,
-    _count: pg_sys::BlockNumber,
-    _callback: pg_sys::IndexBuildCallback,
-    _callback_state: *mut core::ffi::c_void,
-    _scan: pg_sys::TableScanDesc,
-) -> f64 {
-    no_index()
-}
-
-#[pg_guard]
-pub(super) unsafe extern "C-unwind" fn index_validate_scan(
-    _table: pg_sys::Relation,
-    _index: pg_sys::Relation,
-    _info: *mut pg_sys::IndexInfo,
-    _snapshot: pg_sys::Snapshot,
-    _state: *mut pg_sys::ValidateIndexState,
-) {
-    no_index()
-}
-
-/// Indexes are refused when they are created; nothing of an index can get here otherwise.
-pub(crate) fn no_index() -> ! {
+/// Indexes of other access methods are refused when they are created; nothing of them can get here.
+pub(super) fn no_foreign_index() -> ! {
     unsupported(
-        "indexes on fakegres tables are not supported yet",
-        "Create the table without PRIMARY KEY, UNIQUE, EXCLUDE and REFERENCES to it, or USING heap.",
+        "indexes of this access method are not supported on fakegres tables",
+        "Use an index without USING.",
     )
 }

@@ -103,8 +103,17 @@ impl KeyRange {
         comparison: Comparison,
         value: Value<'_>,
     ) -> KeyRange {
-        let mut cells = prefix.to_vec();
-        Encoder::new(&mut cells).column(order, Some(value));
+        KeyRange::compare_cell(prefix, order, comparison, &cell(order, value))
+    }
+
+    /// As [`KeyRange::compare`], with the cell of the value in that column.
+    pub fn compare_cell(
+        prefix: &[u8],
+        order: Order,
+        comparison: Comparison,
+        cell: &[u8],
+    ) -> KeyRange {
+        let cells = [prefix, cell].concat();
         let KeyRange { start: first, end: last } = KeyRange::not_nulls(prefix);
         let (start, end) = match comparison.under(order) {
             Comparison::Less => (first, cells),
@@ -126,16 +135,29 @@ impl KeyRange {
         comparison: Comparison,
         operands: &[RowOperand<'_>],
     ) -> Vec<KeyRange> {
+        let cells: Vec<_> = operands
+            .iter()
+            .map(|operand| (operand.order, operand.value.map(|value| cell(operand.order, value))))
+            .collect();
+        KeyRange::compare_row_cells(prefix, comparison, &cells)
+    }
+
+    /// As [`KeyRange::compare_rows`], with the cells of the values in their columns.
+    pub fn compare_row_cells(
+        prefix: &[u8],
+        comparison: Comparison,
+        operands: &[(Order, Option<Vec<u8>>)],
+    ) -> Vec<KeyRange> {
         let mut cells = prefix.to_vec();
         let mut ranges = Vec::new();
-        for (i, RowOperand { order, value }) in operands.iter().enumerate() {
-            let Some(value) = value else { break };
+        for (i, (order, cell)) in operands.iter().enumerate() {
+            let Some(cell) = cell else { break };
             let is_last = i + 1 == operands.len();
             if is_last || comparison != Comparison::Equal {
                 let comparison = if is_last { comparison } else { comparison.strict() };
-                ranges.push(KeyRange::compare(&cells, *order, comparison, *value));
+                ranges.push(KeyRange::compare_cell(&cells, *order, comparison, cell));
             }
-            Encoder::new(&mut cells).column(*order, Some(*value));
+            cells.extend_from_slice(cell);
         }
         ranges.sort_by(|a, b| a.start.cmp(&b.start));
         ranges
@@ -159,6 +181,12 @@ impl KeyRange {
     fn leads(prefix: &[u8], first: u8, end: u8) -> KeyRange {
         KeyRange { start: [prefix, &[first]].concat(), end: [prefix, &[end]].concat() }
     }
+}
+
+fn cell(order: Order, value: Value<'_>) -> Vec<u8> {
+    let mut cell = Vec::new();
+    Encoder::new(&mut cell).column(order, Some(value));
+    cell
 }
 
 fn after(cells: &[u8]) -> Vec<u8> {

@@ -190,6 +190,13 @@ impl Transaction {
         self.writes.lock(&key::current(key), seen);
     }
 
+    /// If this transaction commits writes, no key in `start..end` may be newer than `seen` then. Not
+    /// undone by savepoints: a check too many can only fail.
+    pub fn guard(&mut self, start: &[u8], end: &[u8], seen: Version) {
+        let limit = self.options.max_buffered;
+        self.reads.add(&key::current(start), &key::current(end), seen, limit);
+    }
+
     /// The version that an id names; `None` once its savepoint was rolled back.
     pub fn own(&self, id: WriteId) -> Option<OwnVersion<'_>> {
         let record = self.writes.record(id)?;

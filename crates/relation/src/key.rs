@@ -51,8 +51,8 @@ const ROWS: u8 = 0x05;
 const BYTES: u8 = 0x06;
 const CATALOG_VERSION: u8 = 0x07;
 const ROW: u8 = 0x10;
-/// Index entries: reserved, written by the index access method.
-pub const ENTRY: u8 = 0x11;
+/// The keys of index entries go on behind the space with cells; see [`crate::entry`].
+const ENTRY: u8 = 0x11;
 const DEFINITION: u8 = 0x20;
 const USER: u8 = 0x30;
 

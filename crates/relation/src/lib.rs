@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`key`] | every key that can exist, on one screen |
+//! | [`entry`] | index entries |
 //! | [`row`] | row ids and their TIDs |
 //! | [`space`] | physical tables: created, published, cleared |
 //! | [`lease`] | ids handed out in blocks |
@@ -10,6 +11,7 @@
 //! | [`definition`] | table definitions in MessagePack |
 
 pub mod definition;
+pub mod entry;
 pub mod key;
 pub mod lease;
 pub mod namespace;

@@ -1,0 +1,205 @@
+//! Statements that name or compare access methods of indexes, before and after PostgreSQL runs them.
+
+use std::ffi::CStr;
+
+use pgrx::prelude::*;
+
+use super::indexes;
+use crate::pg;
+
+/// Access methods that stand for ours where a statement names them.
+const STAND_FOR_OURS: [&CStr; 2] = [c"fakegres_index", c"hash"];
+
+/// Changes a statement so that PostgreSQL runs it as it should, and shows indexes as btree where it
+/// would compare them. Returns the statement to run: a copy, if this one must not be changed.
+///
+/// # Safety
+/// PostgreSQL's arguments of a utility statement.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn prepare(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const core::ffi::c_char,
+    read_only: bool,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: a statement's tag says which struct it is.
+    unsafe {
+        if pg::fakegres() == pg_sys::InvalidOid {
+            return statement;
+        }
+        match (*(*statement).utilityStmt).type_ {
+            pg_sys::NodeTag::T_IndexStmt => prepare_index(statement, text, read_only),
+            pg_sys::NodeTag::T_AlterTableStmt => {
+                prepare_alter(&*(*statement).utilityStmt.cast::<pg_sys::AlterTableStmt>());
+                statement
+            }
+            _ => statement,
+        }
+    }
+}
+
+/// What [`prepare`] put on is taken off, and indexes follow their tables.
+///
+/// # Safety
+/// Called after the statement.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn finish(dressed: usize) {
+    indexes::undress(dressed);
+    indexes::follow();
+}
+
+/// As [`indexes::undress`], behind a guard.
+///
+/// # Safety
+/// None; the guard asks for it.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn undress(dressed: usize) {
+    indexes::undress(dressed);
+}
+
+/// CREATE INDEX: every index on a fakegres table begins as a btree index.
+unsafe fn prepare_index(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const core::ffi::c_char,
+    read_only: bool,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: the callers' promise.
+    unsafe {
+        let index = &*(*statement).utilityStmt.cast::<pg_sys::IndexStmt>();
+        let table = relation_of(index.relation);
+        if table == pg_sys::InvalidOid {
+            return statement;
+        }
+        if pg_sys::get_rel_relkind(table) as u8 == pg_sys::RELKIND_PARTITIONED_TABLE {
+            indexes::disguise(table);
+        }
+        if !pg::is_fakegres(table) {
+            return with_btree(statement, &[c"fakegres_index"], read_only);
+        }
+        if names_btree(statement, text) {
+            notice!("the index gets the access method fakegres_index, which is ordered like btree");
+        }
+        with_btree(statement, &STAND_FOR_OURS, read_only)
+    }
+}
+
+/// The statement with btree in place of an access method.
+unsafe fn with_btree(
+    statement: *mut pg_sys::PlannedStmt,
+    replaced: &[&CStr],
+    read_only: bool,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: the callers' promise; the new name lives in the statement's memory.
+    unsafe {
+        let index = (*statement).utilityStmt.cast::<pg_sys::IndexStmt>();
+        let method = (*index).accessMethod;
+        if method.is_null() || !replaced.contains(&CStr::from_ptr(method)) {
+            return statement;
+        }
+        let statement = if read_only {
+            pg_sys::copyObjectImpl(statement.cast()).cast::<pg_sys::PlannedStmt>()
+        } else {
+            statement
+        };
+        let index = (*statement).utilityStmt.cast::<pg_sys::IndexStmt>();
+        (*index).accessMethod = pg_sys::pstrdup(c"btree".as_ptr());
+        statement
+    }
+}
+
+/// Whether the user wrote USING btree: the parser leaves no trace of that.
+unsafe fn names_btree(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const core::ffi::c_char,
+) -> bool {
+    // SAFETY: the callers' promise.
+    let Some(text) = (unsafe { pg::string(text) }) else { return false };
+    // SAFETY: as above.
+    let (from, length) = unsafe { ((*statement).stmt_location, (*statement).stmt_len) };
+    let from = usize::try_from(from).unwrap_or(0);
+    let end = if length > 0 { from + length as usize } else { text.len() };
+    let Some(text) = text.get(from..end.min(text.len())) else { return false };
+    let words: Vec<String> =
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.first() == Some(&"create") && words.windows(2).any(|pair| pair == ["using", "btree"])
+}
+
+/// ALTER TABLE and ALTER INDEX that take an index that is there for a constraint or a partition.
+unsafe fn prepare_alter(alter: &pg_sys::AlterTableStmt) {
+    // SAFETY: the commands of the statement are AlterTableCmd nodes.
+    unsafe {
+        let commands = pgrx::PgList::<pg_sys::AlterTableCmd>::from_pg(alter.cmds);
+        for command in commands.iter_ptr() {
+            match (*command).subtype {
+                pg_sys::AlterTableType::AT_AttachPartition => {
+                    let partition = (*command).def.cast::<pg_sys::PartitionCmd>();
+                    disguise(alter.relation);
+                    disguise((*partition).name);
+                }
+                pg_sys::AlterTableType::AT_AddConstraint => {
+                    let constraint = (*command).def.cast::<pg_sys::Constraint>();
+                    if !(*constraint).indexname.is_null() {
+                        disguise(alter.relation);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Shows the indexes of a table, or of an index's table, as btree.
+unsafe fn disguise(name: *mut pg_sys::RangeVar) {
+    // SAFETY: the callers pass a name of the statement.
+    unsafe {
+        let relation = relation_of(name);
+        let table = match pg_sys::get_rel_relkind(relation) as u8 {
+            pg_sys::RELKIND_INDEX | pg_sys::RELKIND_PARTITIONED_INDEX => {
+                pg_sys::IndexGetRelation(relation, true)
+            }
+            _ => relation,
+        };
+        if table != pg_sys::InvalidOid {
+            indexes::disguise(table);
+        }
+    }
+}
+
+unsafe fn relation_of(name: *mut pg_sys::RangeVar) -> pg_sys::Oid {
+    if name.is_null() {
+        return pg_sys::InvalidOid;
+    }
+    let flags = pg_sys::RVROption::RVR_MISSING_OK;
+    // SAFETY: the callers pass a name of the statement.
+    unsafe {
+        let none = pg_sys::NoLock as i32;
+        pg_sys::RangeVarGetRelidExtended(name, none, flags, None, std::ptr::null_mut())
+    }
+}
+
+/// INSERT … ON CONFLICT looks for btree indexes when its first row comes.
+///
+/// # Safety
+/// `plan` must be the plan of a query that is about to run.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn disguise_conflicts(plan: *mut pg_sys::PlannedStmt) {
+    // SAFETY: the caller's promise: subplans and range table are lists of what they say.
+    unsafe {
+        if (*plan).commandType == pg_sys::CmdType::CMD_SELECT && !(*plan).hasModifyingCTE {
+            return;
+        }
+        let tops = pgrx::PgList::<pg_sys::Plan>::from_pg((*plan).subplans);
+        for top in tops.iter_ptr().chain([(*plan).planTree]) {
+            if top.is_null() || (*top).type_ != pg_sys::NodeTag::T_ModifyTable {
+                continue;
+            }
+            let modify = &*top.cast::<pg_sys::ModifyTable>();
+            if modify.onConflictAction != pg_sys::OnConflictAction::ONCONFLICT_NONE {
+                let tables = pgrx::PgList::<pg_sys::RangeTblEntry>::from_pg((*plan).rtable);
+                if let Some(entry) = tables.get_ptr(modify.nominalRelation as usize - 1) {
+                    indexes::disguise((*entry).relid);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Building an index: the keys are sorted in bounded memory by PostgreSQL's own sort, and go to the
+//! store in their order, straight into a space that nobody else sees yet.
+
+use kv::{Batch, CommitId, Durability};
+use pgrx::prelude::*;
+use relation::space::{Kind, Record};
+use relation::entry;
+
+use super::equal;
+use super::index::{self, Copied, Index, Rule};
+use super::insert::describe;
+use crate::ddl::{self, mapping};
+use crate::error::{OrRaise, raise_in};
+use crate::table_am::insert::count;
+use crate::{compat, pg, row, transaction};
+
+/// Bytes of the length that stands behind each sorted entry's key and body.
+const LENGTH: usize = 2;
+/// Entries between two looks for a cancel, and two reports of progress.
+const STEP: i64 = 1000;
+
+/// What the scan of the table hands to each row.
+struct Builder {
+    index: std::rc::Rc<Index>,
+    sort: *mut pg_sys::Tuplesortstate,
+    /// The entry as a `bytea`, reused.
+    scratch: Vec<u8>,
+    entries: f64,
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuild(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    info: *mut pg_sys::IndexInfo,
+) -> *mut pg_sys::IndexBuildResult {
+    // SAFETY: PostgreSQL passes open relations and the description of the index.
+    unsafe {
+        if (*(*heap).rd_rel).relam != pg::fakegres() {
+            // The table is about to be heap, and its indexes with it.
+            ddl::indexes::must_follow((*heap).rd_id);
+            return result(0.0, 0.0);
+        }
+        if transaction::with(|active| active.committed) {
+            empty(relation);
+            return result(0.0, 0.0);
+        }
+        make_space(relation);
+        let index = index::of(relation);
+        let sort = compat::sort_bytes();
+        let mut builder = Builder { index, sort, scratch: Vec::new(), entries: 0.0 };
+        let state = (&raw mut builder).cast();
+        let (add, scan) = (Some(add as _), std::ptr::null_mut());
+        let rows =
+            pg_sys::table_index_build_scan(heap, relation, info, true, true, add, state, scan);
+        pg_sys::tuplesort_performsort(sort);
+        load(&builder, heap, relation);
+        pg_sys::tuplesort_end(sort);
+        result(rows, builder.entries)
+    }
+}
+
+unsafe fn result(rows: f64, entries: f64) -> *mut pg_sys::IndexBuildResult {
+    // SAFETY: PostgreSQL frees what it is given with its memory.
+    unsafe {
+        let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>());
+        let result = result.cast::<pg_sys::IndexBuildResult>();
+        (*result).heap_tuples = rows;
+        (*result).index_tuples = entries;
+        result
+    }
+}
+
+/// ON COMMIT DELETE ROWS comes between the store's commit and PostgreSQL's, and only one session sees
+/// the table.
+unsafe fn empty(relation: pg_sys::Relation) {
+    // SAFETY: the caller's relation is open.
+    let index = unsafe { index::of(relation) };
+    transaction::with(|active| {
+        let session = &active.session;
+        let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
+        relation::space::clear_contents(&mut batch, index.stored.space);
+        session.store.commit(&batch, &*session.env)
+    })
+    .or_raise();
+}
+
+/// Gives the index a space, and drops the one that it had.
+unsafe fn make_space(relation: pg_sys::Relation) {
+    // SAFETY: the caller's relation is open; PostgreSQL frees rd_amcache itself.
+    unsafe {
+        let oid = (*relation).rd_id;
+        for space in mapping::remove_all(oid) {
+            transaction::with(|active| active.drop_space(space));
+        }
+        let record = Record { table: oid.to_u32(), kind: Kind::Index, copied: false };
+        let space = transaction::with(|active| active.create_space(record)).or_raise();
+        mapping::insert(compat::locator(relation), oid, space);
+        (*relation).rd_amcache = std::ptr::null_mut();
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuildempty(_relation: pg_sys::Relation) {
+    // What an unlogged table has in the store survives a crash as it is.
+}
+
+/// Takes a row into the sort.
+#[pg_guard]
+unsafe extern "C-unwind" fn add(
+    relation: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    values: *mut pg_sys::Datum,
+    nulls: *mut bool,
+    _alive: bool,
+    state: *mut core::ffi::c_void,
+) {
+    // SAFETY: the scan passes what ambuild gave it, and a value for each column.
+    unsafe {
+        let builder = &mut *state.cast::<Builder>();
+        let columns = (*(*relation).rd_att).natts as usize;
+        let values = std::slice::from_raw_parts(values, columns);
+        let nulls = std::slice::from_raw_parts(nulls, columns);
+        let relation::row::Target::Row(row) = row::tid(tid).target() else { return };
+        let entry = builder.index.entry(relation, values, nulls, row);
+        let prefix = builder.index.prefix().len();
+        let scratch = &mut builder.scratch;
+        scratch.clear();
+        scratch.extend_from_slice(&[0; pg_sys::VARHDRSZ]);
+        scratch.extend_from_slice(&entry.key[prefix..]);
+        scratch.extend_from_slice(&entry.body);
+        scratch.extend_from_slice(&((entry.key.len() - prefix) as u16).to_le_bytes());
+        pgrx::set_varsize_4b(scratch.as_mut_ptr().cast(), scratch.len() as i32);
+        let datum = pg_sys::Datum::from(scratch.as_ptr().cast_mut());
+        pg_sys::tuplesort_putdatum(builder.sort, datum, false);
+        builder.entries += 1.0;
+    }
+}
+
+/// A sorted entry, taken apart.
+struct Sorted<'a> {
+    key: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Sorted<'a> {
+    unsafe fn of(datum: pg_sys::Datum) -> Sorted<'a> {
+        // SAFETY: the datum is one that `add` made, and lives until the next is fetched.
+        unsafe {
+            let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
+            let bytes = pgrx::varlena_to_byte_slice(varlena);
+            let (bytes, length) = bytes.split_at(bytes.len() - LENGTH);
+            let (key, body) = bytes.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
+            Sorted { key, body }
+        }
+    }
+}
+
+/// The cells that the last entry had, and the entries with them where they must be compared.
+#[derive(Default)]
+struct Bucket {
+    cells: Vec<u8>,
+    bodies: Vec<Copied>,
+}
+
+/// Puts the sorted entries into the store.
+unsafe fn load(builder: &Builder, heap: pg_sys::Relation, relation: pg_sys::Relation) {
+    let index = &builder.index;
+    let mut bucket = Bucket::default();
+    let mut key = index.prefix().to_vec();
+    let (prefix, mut done) = (key.len(), 0);
+    // SAFETY: the callers' promise; each datum lives until the next is fetched.
+    unsafe {
+        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, builder.entries as i64);
+        while let Some(datum) = compat::next_sorted(builder.sort) {
+            let Sorted { key: cells, body } = Sorted::of(datum);
+            key.truncate(prefix);
+            key.extend_from_slice(cells);
+            if index.rule != Rule::Any {
+                check(heap, relation, index, &mut bucket, cells, body);
+            }
+            transaction::with(|active| {
+                active.store.bulk_put(&key, &[body])?;
+                count(active, &index.stored, 1, body.len() as i64);
+                Ok(())
+            })
+            .or_raise();
+            done += 1;
+            if done % STEP == 0 {
+                pgrx::check_for_interrupts!();
+                progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, done);
+            }
+        }
+        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, done);
+    }
+}
+
+unsafe fn progress(what: u32, value: i64) {
+    // SAFETY: reports a number.
+    unsafe { pg_sys::pgstat_progress_update_param(what as i32, value) };
+}
+
+/// Refuses an entry whose key the one before it has, too. Where cells do not tell all values apart,
+/// it is compared with all entries that have the same.
+unsafe fn check(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    index: &Index,
+    bucket: &mut Bucket,
+    key: &[u8],
+    body: &[u8],
+) {
+    let cells = entry::cells(key, body).or_raise();
+    let same = bucket.cells == cells;
+    if !same {
+        bucket.cells = cells.to_vec();
+        bucket.bodies.clear();
+        if index.is_exact() {
+            return;
+        }
+    }
+    let body = Copied::of(body);
+    // SAFETY: the relations are open.
+    unsafe {
+        let columns = (*(*relation).rd_att).natts as usize;
+        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0); columns], vec![false; columns]);
+        index::deform(relation, body.bytes(), &mut values, &mut nulls);
+        let has_null = nulls[..index.columns.len()].contains(&true);
+        if has_null && !index.nulls_not_distinct {
+            return;
+        }
+        let is_same = |other: &Copied| equal::values_are(relation, other.bytes(), &values, &nulls);
+        if same && (index.is_exact() || bucket.bodies.iter().any(is_same)) {
+            duplicated(heap, relation, &values, &nulls);
+        }
+    }
+    if !index.is_exact() {
+        bucket.bodies.push(body);
+    }
+}
+
+/// As PostgreSQL's sort says it for btree.
+unsafe fn duplicated(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    values: &[pg_sys::Datum],
+    nulls: &[bool],
+) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let name = pg::relation_name(relation);
+        let detail = match describe(relation, values, nulls) {
+            Some(key) => format!("Key {key} is duplicated."),
+            None => "Duplicate keys exist.".to_owned(),
+        };
+        raise_in(
+            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+            &format!("could not create unique index \"{name}\""),
+            &detail,
+            "",
+            Some((heap, &name)),
+        )
+    }
+}

@@ -1,0 +1,342 @@
+//! Adding entries, and keeping unique what must be.
+//!
+//! A key that is inserted into a unique index is locked in PostgreSQL's lock manager until the
+//! transaction ends, so that who inserts the same one waits, as on heap. Whoever finds a committed
+//! entry in the way waits for its row's lock, because somebody may be about to delete the row. Above
+//! the cap on locks, and between servers, the commit finds out.
+
+use kv::{Direction, Result, Version};
+use mvcc::{Base, Change, Newest, Scan, ScanOptions, Snapshot};
+use pgrx::prelude::*;
+use relation::{RowId, entry, key};
+
+use super::index::{self, Copied, Entry, Index, Rule};
+use crate::error::{OrRaise, raise_in};
+use crate::table::{self, Table};
+use crate::table_am::insert::count;
+use crate::transaction::{self, Active};
+use crate::{lock, row};
+
+/// Entries begin at a multiple of 8: their values are an index tuple.
+pub(super) const LAYOUT: kv::Layout = kv::Layout { headroom: 0, phase: 0 };
+
+/// Who wants to add an entry, and to which table and index.
+struct Addition<'a> {
+    relation: pg_sys::Relation,
+    heap: pg_sys::Relation,
+    index: &'a Index,
+    table: &'a Table,
+    entry: &'a Entry,
+    values: &'a [pg_sys::Datum],
+    nulls: &'a [bool],
+    row: RowId,
+}
+
+/// A row that has what another one must not have too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Rival {
+    row: RowId,
+    /// The commit of its entry; none if this transaction wrote it.
+    version: Option<Version>,
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn aminsert(
+    relation: pg_sys::Relation,
+    values: *mut pg_sys::Datum,
+    nulls: *mut bool,
+    tid: pg_sys::ItemPointer,
+    heap: pg_sys::Relation,
+    check: pg_sys::IndexUniqueCheck::Type,
+    _unchanged: bool,
+    info: *mut pg_sys::IndexInfo,
+) -> bool {
+    use pg_sys::IndexUniqueCheck::*;
+    transaction::check_writable();
+    // SAFETY: PostgreSQL passes open relations, a valid TID, and a value for each column.
+    unsafe {
+        let (index, table) = (index::of(relation), table::of(heap));
+        let tid = row::tid(tid);
+        let named = transaction::with(|active| {
+            // The update that made this version left the entry as it is.
+            let kept = check != UNIQUE_CHECK_EXISTING && active.keeps_entry(tid, index.stored.oid);
+            if kept { None } else { active.target(table.space, tid) }
+        });
+        let Some(named) = named else { return true };
+        let columns = (*(*relation).rd_att).natts as usize;
+        let values = std::slice::from_raw_parts(values, columns);
+        let nulls = std::slice::from_raw_parts(nulls, columns);
+        let entry = index.entry(relation, values, nulls, named.row);
+        let addition = Addition {
+            relation,
+            heap,
+            index: &index,
+            table: &table,
+            entry: &entry,
+            values,
+            nulls,
+            row: named.row,
+        };
+        if !entry.unique {
+            if !(*info).ii_ExclusionOps.is_null() {
+                addition.claim(lock::Policy::Wait);
+            }
+            addition.put();
+            return true;
+        }
+        match (index.rule, check) {
+            (_, UNIQUE_CHECK_EXISTING) => addition.check_again(),
+            (Rule::Key, _) => addition.put_key(check == UNIQUE_CHECK_PARTIAL),
+            _ => addition.put_searched(check == UNIQUE_CHECK_PARTIAL, immediate(relation)),
+        }
+    }
+}
+
+unsafe fn immediate(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the callers' relation is an open index.
+    unsafe { (*(*relation).rd_index).indimmediate }
+}
+
+impl Addition<'_> {
+    /// Adds an entry whose key has the row's id.
+    fn put(&self) {
+        transaction::with(|active| {
+            if is_new(active, self.table, self.row)? {
+                return self.write(active, Base::New, None);
+            }
+            let mut page = active.store.page();
+            let newest = self.newest(active, &mut page)?;
+            self.write_over(active, &newest, &page)
+        })
+        .or_raise();
+    }
+
+    /// Adds an entry of which there may be only one. False if there is another row's, and `tell`.
+    unsafe fn put_key(&self, tell: bool) -> bool {
+        lock::key(self.index, self.cells(), lock::Policy::Wait);
+        let mut waited = None;
+        loop {
+            let rival = transaction::with(|active| {
+                let mut page = active.store.page();
+                let newest = self.newest(active, &mut page)?;
+                let owner = owner(&newest, &page)?;
+                if let Some(rival) = owner.filter(|rival| rival.row != self.row) {
+                    return Ok(Some(rival));
+                }
+                self.write_over(active, &newest, &page)?;
+                Ok(None)
+            })
+            .or_raise();
+            let Some(rival) = rival else { return true };
+            if !self.outwait(rival, &mut waited) {
+                continue;
+            }
+            if tell {
+                return false;
+            }
+            // SAFETY: the relations are open.
+            unsafe { self.duplicate() };
+        }
+    }
+
+    /// Adds an entry beside others with the same cells, and looks whether one of them is equal.
+    unsafe fn put_searched(&self, tell: bool, immediate: bool) -> bool {
+        self.put();
+        // A deferred check comes again at its time; then it waits.
+        let policy = if immediate { lock::Policy::Wait } else { lock::Policy::Skip };
+        if !self.claim(policy) {
+            return false;
+        }
+        // SAFETY: the relations are open.
+        let rival = unsafe { self.rival(immediate) };
+        if rival.is_none() || tell {
+            return rival.is_none();
+        }
+        // SAFETY: as above.
+        unsafe { self.duplicate() }
+    }
+
+    /// The check of a deferred constraint, for an entry that is there.
+    unsafe fn check_again(&self) -> bool {
+        self.claim(lock::Policy::Wait);
+        // SAFETY: the relations are open.
+        unsafe {
+            if self.rival(true).is_some() {
+                self.duplicate();
+            }
+        }
+        true
+    }
+
+    /// Locks the cells, and has the commit look whether anybody wrote an entry with them since.
+    fn claim(&self, policy: lock::Policy) -> bool {
+        if !lock::key(self.index, self.cells(), policy) {
+            return false;
+        }
+        let range = keycode::KeyRange::equal(self.cells());
+        transaction::with(|active| {
+            let seen = active.store.read_version()?;
+            active.store.guard(&range.start, &range.end, seen);
+            Ok(())
+        })
+        .or_raise();
+        true
+    }
+
+    /// Another row with equal values, once nobody is about to delete it.
+    unsafe fn rival(&self, wait: bool) -> Option<Rival> {
+        let mut waited = None;
+        loop {
+            // SAFETY: the relations are open.
+            let rival = unsafe { self.find_rival() }?;
+            if !wait || self.outwait(rival, &mut waited) {
+                return Some(rival);
+            }
+        }
+    }
+
+    /// Waits for whoever is changing a row. True if it is still in the way.
+    fn outwait(&self, rival: Rival, waited: &mut Option<Rival>) -> bool {
+        if rival.version.is_none() || *waited == Some(rival) {
+            return true;
+        }
+        lock::wait_for(self.table, rival.row);
+        *waited = Some(rival);
+        false
+    }
+
+    unsafe fn find_rival(&self) -> Option<Rival> {
+        for (rival, body) in entries_with(self.index, self.cells()).or_raise() {
+            // SAFETY: the relations are open and the body is an entry's of this index.
+            if rival.row != self.row && unsafe { self.is_equal(&body) } {
+                return Some(rival);
+            }
+        }
+        None
+    }
+
+    /// Whether an entry with the same cells has the same values.
+    unsafe fn is_equal(&self, body: &Copied) -> bool {
+        if self.index.is_exact() {
+            return true;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { super::equal::values_are(self.relation, body.bytes(), self.values, self.nulls) }
+    }
+
+    fn cells(&self) -> &[u8] {
+        &self.entry.key[..self.entry.cells]
+    }
+
+    fn newest(&self, active: &mut Active, page: &mut kv::Page) -> Result<Newest> {
+        let zero = self.index.stored.zero(active)?;
+        active.store.newest(&self.entry.key, zero, page)
+    }
+
+    /// Writes the entry over what its key holds, which is nothing or the row's own.
+    fn write_over(&self, active: &mut Active, newest: &Newest, page: &kv::Page) -> Result<()> {
+        let before = newest.exists().then(|| page.value(0).len() - mvcc::HEADER);
+        self.write(active, newest.base(), before)
+    }
+
+    fn write(&self, active: &mut Active, base: Base, before: Option<usize>) -> Result<()> {
+        let Entry { key, body, .. } = self.entry;
+        active.store.write(key, Change::Put(&[body]), command(), base)?;
+        let rows = i64::from(before.is_none());
+        let bytes = body.len() as i64 - before.unwrap_or(0) as i64;
+        count(active, &self.index.stored, rows, bytes);
+        Ok(())
+    }
+
+    /// As btree says it.
+    unsafe fn duplicate(&self) -> ! {
+        // SAFETY: the relations are open.
+        unsafe { duplicate(self.relation, self.heap, self.values, self.nulls) }
+    }
+}
+
+/// The command that is running, which the entries that it writes belong to.
+fn command() -> pg_sys::CommandId {
+    // SAFETY: called by a statement that writes.
+    unsafe { pg_sys::GetCurrentCommandId(true) }
+}
+
+/// Whether the running transaction made a row: no entry of it can be in the store then.
+fn is_new(active: &mut Active, table: &Table, row: RowId) -> Result<bool> {
+    Ok(active.store.base(&key::row_key(table.space, row)) == Some(Base::New))
+}
+
+fn owner(newest: &Newest, page: &kv::Page) -> Result<Option<Rival>> {
+    if !newest.exists() {
+        return Ok(None);
+    }
+    let row = entry::row(&page.value(0)[mvcc::HEADER..])?;
+    let version = newest.committed.map(|committed| committed.version);
+    Ok(Some(Rival { row, version }))
+}
+
+/// The entries with the same cells as they are now, each with its body.
+fn entries_with(index: &Index, cells: &[u8]) -> Result<Vec<(Rival, Copied)>> {
+    let range = keycode::KeyRange::equal(cells);
+    transaction::with(|active| {
+        let zero = index.stored.zero(active)?;
+        let options = ScanOptions {
+            zero,
+            first_rows: 2,
+            max_rows: 1000,
+            max_bytes: 256 << 10,
+            layout: LAYOUT,
+        };
+        let now = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+        let mut scan = Scan::new(range.start, range.end, now, options);
+        let mut found = Vec::new();
+        while let Some(entry) = scan.next(&mut active.store, Direction::Forward)? {
+            let rival = Rival { row: entry::row(entry.body)?, version: entry.version };
+            found.push((rival, Copied::of(entry.body)));
+        }
+        Ok(found)
+    })
+}
+
+/// Raises 23505 with the key, as the user's rights allow.
+///
+/// # Safety
+/// The relations must be open, and `values` and `nulls` have an element for each key column.
+pub(super) unsafe fn duplicate(
+    relation: pg_sys::Relation,
+    heap: pg_sys::Relation,
+    values: &[pg_sys::Datum],
+    nulls: &[bool],
+) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let name = crate::pg::relation_name(relation);
+        let detail = match describe(relation, values, nulls) {
+            Some(key) => format!("Key {key} already exists."),
+            None => String::new(),
+        };
+        raise_in(
+            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+            &format!("duplicate key value violates unique constraint \"{name}\""),
+            &detail,
+            "",
+            Some((heap, &name)),
+        )
+    }
+}
+
+/// A key in words, unless the user may not see it.
+///
+/// # Safety
+/// As for [`duplicate`].
+pub(super) unsafe fn describe(
+    relation: pg_sys::Relation,
+    values: &[pg_sys::Datum],
+    nulls: &[bool],
+) -> Option<String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
+        crate::pg::string(pg_sys::BuildIndexValueDescription(relation, values, nulls))
+    }
+}

@@ -1,0 +1,615 @@
+//! Index scans: entries in the order of the index, each with its row, which is read ahead.
+//!
+//! Entries are taken in batches that grow while they are consumed, and the rows of a batch are read
+//! in one step. An index-only scan reads no rows: entries have versions like rows, so an entry that
+//! the snapshot sees means that it sees the row.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use keycode::KeyRange;
+use kv::{Direction, Page, Result, Version};
+use mvcc::{Found, Scan, ScanOptions, Snapshot};
+use pgrx::prelude::*;
+use relation::{RowId, Tid, entry, key};
+
+use super::index::{self, Copied, Index};
+use super::insert::LAYOUT;
+use super::search::Search;
+use super::{filter, form};
+use crate::error::{OrRaise, raise};
+use crate::table::{self, Table};
+use crate::table_am::fetch::Fetch;
+use crate::transaction::{self, Active};
+use crate::{compat, row};
+
+/// Entries of the first batch: a LIMIT 1 needs no more, and the next has four times as many.
+const FIRST_BATCH: usize = 4;
+/// Most entries of a batch.
+const LARGEST_BATCH: usize = 1024;
+/// Most bytes of entries in a page of the store.
+const PAGE_BYTES: usize = 256 << 10;
+/// Longest key that was certainly not shortened.
+const RUN_HEAD: usize = entry::LONGEST - keycode::DIGEST;
+/// TIDs that a bitmap is given at a time.
+const BITMAP_BATCH: usize = 256;
+
+/// A scan under way.
+struct State {
+    relation: pg_sys::Relation,
+    index: Rc<Index>,
+    /// Entries may be left that no row has any more: the index has expressions or a predicate, whose
+    /// functions may not be what they were.
+    doubtful: bool,
+    /// The table, its version zero, and what the scan sees, once it has begun.
+    begun: Option<Begun>,
+    search: Search,
+    /// Which range the cursor is in.
+    range: usize,
+    cursor: Option<Scan>,
+    /// Where the cursor goes on from when there is none.
+    anchor: Anchor,
+    /// The entry of a run up to which entries were returned before.
+    skip: Option<Vec<u8>>,
+    batch: Batch,
+    want: usize,
+    mark: Option<Vec<u8>>,
+    tuple: pg_sys::HeapTupleData,
+    /// Dropping the state is left to the end of this memory.
+    memory: pg_sys::MemoryContext,
+    callback: pg_sys::MemoryContextCallback,
+}
+
+struct Begun {
+    table: Option<Rc<Table>>,
+    at: Snapshot,
+    zero: Version,
+    row_zero: Version,
+    mvcc: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Anchor {
+    /// At the side where a scan begins.
+    Edge,
+    /// At the entry with this key, which was returned.
+    Entry(Vec<u8>),
+    /// Behind the last entry in a direction.
+    End(Direction),
+}
+
+/// Entries taken from the store, in the order in which they are returned.
+#[derive(Default)]
+struct Batch {
+    direction: Direction,
+    items: Vec<Item>,
+    /// How many were returned.
+    taken: usize,
+    keys: Vec<u8>,
+    /// Bodies, each at a multiple of 8.
+    bodies: Vec<u64>,
+    rows: Page,
+    found: Vec<Option<Found>>,
+}
+
+struct Item {
+    key: Range<usize>,
+    body: Range<usize>,
+    row: RowId,
+}
+
+impl Batch {
+    fn key(&self, item: usize) -> &[u8] {
+        &self.keys[self.items[item].key.clone()]
+    }
+
+    fn body(&self, item: usize) -> &[u8] {
+        let words = &self.bodies[self.items[item].body.clone()];
+        // SAFETY: the words are initialized, and any byte is valid.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 8) }
+    }
+
+    fn clear(&mut self, direction: Direction) {
+        self.direction = direction;
+        self.items.clear();
+        self.keys.clear();
+        self.bodies.clear();
+        self.found.clear();
+        self.taken = 0;
+    }
+
+    fn push(&mut self, key: &[u8], body: &[u8]) -> Result<()> {
+        let row = entry::row(body)?;
+        let (from, first) = (self.keys.len(), self.bodies.len());
+        self.keys.extend_from_slice(key);
+        self.bodies.resize(first + body.len().div_ceil(8), 0);
+        // SAFETY: the words were made for these bytes.
+        unsafe {
+            let words = self.bodies[first..].as_mut_ptr().cast::<u8>();
+            std::ptr::copy_nonoverlapping(body.as_ptr(), words, body.len());
+        }
+        self.items.push(Item { key: from..self.keys.len(), body: first..self.bodies.len(), row });
+        Ok(())
+    }
+
+    fn current(&self) -> Option<usize> {
+        self.taken.checked_sub(1).filter(|item| *item < self.items.len())
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambeginscan(
+    relation: pg_sys::Relation,
+    keys: i32,
+    orders: i32,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: PostgreSQL passes an open index of ours; the state goes with the memory of its scan.
+    unsafe {
+        let scan = pg_sys::RelationGetIndexScan(relation, keys, orders);
+        let memory = pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            c"fakegres index scan".as_ptr(),
+            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+        );
+        let state = Box::into_raw(Box::new(State {
+            relation,
+            index: index::of(relation),
+            doubtful: form::is_computed(relation),
+            begun: None,
+            search: Search::default(),
+            range: 0,
+            cursor: None,
+            anchor: Anchor::Edge,
+            skip: None,
+            batch: Batch::default(),
+            want: FIRST_BATCH,
+            mark: None,
+            tuple: pg_sys::HeapTupleData::default(),
+            memory,
+            callback: pg_sys::MemoryContextCallback::default(),
+        }));
+        (*scan).opaque = state.cast();
+        (*state).callback.func = Some(drop_state);
+        (*state).callback.arg = state.cast();
+        pg_sys::MemoryContextRegisterResetCallback(memory, &raw mut (*state).callback);
+        scan
+    }
+}
+
+/// Drops the state when its memory goes: `amendscan` is not called after an error.
+#[pg_guard]
+unsafe extern "C-unwind" fn drop_state(state: *mut core::ffi::c_void) {
+    // SAFETY: PostgreSQL has taken the callback out of its list and calls it once.
+    unsafe { drop(Box::from_raw(state.cast::<State>())) };
+}
+
+unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut State {
+    // SAFETY: the callers pass scans of ambeginscan.
+    unsafe { &mut *(*scan).opaque.cast::<State>() }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amrescan(
+    scan: pg_sys::IndexScanDesc,
+    keys: pg_sys::ScanKey,
+    count: i32,
+    _orders: pg_sys::ScanKey,
+    _order_count: i32,
+) {
+    // SAFETY: PostgreSQL passes a scan of ours and as many keys as it was begun with.
+    unsafe {
+        if !keys.is_null() && count > 0 && keys != (*scan).keyData {
+            std::ptr::copy(keys, (*scan).keyData, count as usize);
+        }
+        let state = state(scan);
+        let keys: &[pg_sys::ScanKeyData] = match (*scan).numberOfKeys {
+            0 => &[],
+            count => std::slice::from_raw_parts((*scan).keyData, count as usize),
+        };
+        state.index = index::of(state.relation);
+        state.search = Search::new(&state.index, keys);
+        state.reset(Anchor::Edge);
+        state.begun = None;
+        state.mark = None;
+        state.want = FIRST_BATCH;
+        (*scan).xs_itupdesc = (*state.relation).rd_att;
+        compat::count_scan(state.relation, 1);
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: PostgreSQL passes a scan of ours; its state goes with its memory.
+    unsafe { pg_sys::MemoryContextDelete(state(scan).memory) };
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amgettuple(
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
+) -> bool {
+    let direction = if direction == pg_sys::ScanDirection::BackwardScanDirection {
+        Direction::Backward
+    } else {
+        Direction::Forward
+    };
+    // SAFETY: PostgreSQL passes a scan of ours that was begun with a table and a snapshot.
+    unsafe {
+        let state = state(scan);
+        state.begin(scan);
+        let with_rows = !(*scan).xs_want_itup || state.doubtful;
+        loop {
+            let Some(item) = state.next(direction, with_rows) else { return false };
+            if state.tell(scan, item) {
+                return true;
+            }
+        }
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amgetbitmap(
+    scan: pg_sys::IndexScanDesc,
+    bitmap: *mut pg_sys::TIDBitmap,
+) -> i64 {
+    // SAFETY: PostgreSQL passes a scan of ours with a snapshot, and a live bitmap.
+    unsafe {
+        let state = state(scan);
+        state.begin(scan);
+        state.want = LARGEST_BATCH;
+        let mut tids = Vec::with_capacity(BITMAP_BATCH);
+        let mut count = 0;
+        let mut add = |tids: &mut Vec<pg_sys::ItemPointerData>| {
+            count += tids.len() as i64;
+            pg_sys::tbm_add_tuples(bitmap, tids.as_mut_ptr(), tids.len() as i32, false);
+            tids.clear();
+        };
+        while let Some(item) = state.next(Direction::Forward, false) {
+            tids.push(row::item_pointer(Tid::of_row(state.batch.items[item].row)));
+            if tids.len() == BITMAP_BATCH {
+                pgrx::check_for_interrupts!();
+                add(&mut tids);
+            }
+        }
+        add(&mut tids);
+        count
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ammarkpos(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: PostgreSQL passes a scan of ours.
+    let state = unsafe { state(scan) };
+    state.mark = state.batch.current().map(|item| state.batch.key(item).to_vec());
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: PostgreSQL passes a scan of ours.
+    let state = unsafe { state(scan) };
+    let anchor = state.mark.clone().map_or(Anchor::Edge, Anchor::Entry);
+    state.reset(anchor);
+}
+
+impl State {
+    /// Gives up what was read ahead.
+    fn reset(&mut self, anchor: Anchor) {
+        self.cursor = None;
+        self.anchor = anchor;
+        self.batch.clear(Direction::Forward);
+    }
+
+    unsafe fn begin(&mut self, scan: pg_sys::IndexScanDesc) {
+        if self.begun.is_some() {
+            return;
+        }
+        // SAFETY: the callers pass a scan with a snapshot; the relation is open if there is one.
+        unsafe {
+            let at = transaction::resolve((*scan).xs_snapshot);
+            let heap = (*scan).heapRelation;
+            let table = (!heap.is_null()).then(|| table::of(heap));
+            let mvcc = (*(*scan).xs_snapshot).snapshot_type
+                == pg_sys::SnapshotType::SNAPSHOT_MVCC;
+            let (zero, row_zero) = transaction::with(|active| {
+                let row_zero = table.as_ref().map_or(Ok(Version::ZERO), |table| table.zero(active));
+                Ok((self.index.stored.zero(active)?, row_zero?))
+            })
+            .or_raise();
+            if at.version < zero && row_zero <= at.version {
+                too_young();
+            }
+            self.begun = Some(Begun { table, at, zero, row_zero, mvcc });
+        }
+    }
+
+    fn begun(&self) -> &Begun {
+        self.begun.as_ref().expect("the scan has begun")
+    }
+
+    /// The next entry in a direction, in the batch.
+    fn next(&mut self, direction: Direction, with_rows: bool) -> Option<usize> {
+        if self.batch.direction != direction {
+            if let Some(item) = self.batch.current() {
+                let anchor = Anchor::Entry(self.batch.key(item).to_vec());
+                self.reset(anchor);
+            }
+            self.batch.clear(direction);
+            self.cursor = None;
+        }
+        if self.batch.taken >= self.batch.items.len() {
+            if !self.fill(direction, with_rows) {
+                self.reset(Anchor::End(direction));
+                self.batch.direction = direction;
+                return None;
+            }
+        }
+        self.batch.taken += 1;
+        Some(self.batch.taken - 1)
+    }
+
+    /// Takes the next entries. False if there are none.
+    fn fill(&mut self, direction: Direction, with_rows: bool) -> bool {
+        if self.anchor == Anchor::End(direction) {
+            return false;
+        }
+        self.batch.clear(direction);
+        if self.cursor.is_none() && !self.place(direction) {
+            return false;
+        }
+        let want = self.want;
+        self.want = (want * 4).min(LARGEST_BATCH);
+        self.take(direction, want);
+        if with_rows {
+            self.read_rows().or_raise();
+        }
+        !self.batch.items.is_empty()
+    }
+
+    /// Opens the cursor where the scan stands. False if there is nothing to look for.
+    fn place(&mut self, direction: Direction) -> bool {
+        let ranges = &self.search.ranges;
+        if ranges.is_empty() {
+            return false;
+        }
+        let edge = if direction == Direction::Forward { 0 } else { ranges.len() - 1 };
+        let Anchor::Entry(key) = &self.anchor else {
+            self.range = edge;
+            self.open(ranges[edge].clone());
+            return true;
+        };
+        let after = ranges.partition_point(|range| range.start.as_slice() <= key.as_slice());
+        self.range = after.saturating_sub(1);
+        let range = ranges[self.range].clone();
+        // Keys of a run of shortened ones are not in the order in which they are returned: the run is
+        // read again, whole, and passed over up to the key.
+        let (from, to) = run_around(key);
+        self.skip = (key.len() > RUN_HEAD).then(|| key.clone());
+        let range = match direction {
+            Direction::Forward => KeyRange { start: range.start.max(from), end: range.end },
+            Direction::Backward => KeyRange { start: range.start, end: range.end.min(to) },
+        };
+        self.open(range);
+        true
+    }
+
+    fn open(&mut self, range: KeyRange) {
+        let Begun { at, zero, .. } = *self.begun();
+        let options = ScanOptions {
+            zero,
+            first_rows: if self.search.points { 1 } else { self.want + 1 },
+            max_rows: LARGEST_BATCH,
+            max_bytes: PAGE_BYTES,
+            layout: LAYOUT,
+        };
+        self.cursor = Some(Scan::new(range.start, range.end, at, options));
+    }
+
+    /// Moves to the next range. False if there is none.
+    fn next_range(&mut self, direction: Direction) -> bool {
+        let next = match direction {
+            Direction::Forward => self.range + 1,
+            Direction::Backward => self.range.wrapping_sub(1),
+        };
+        let Some(range) = self.search.ranges.get(next) else { return false };
+        self.range = next;
+        self.open(range.clone());
+        true
+    }
+
+    /// Takes entries from the cursor until there are enough.
+    fn take(&mut self, direction: Direction, want: usize) {
+        let mut run = Run::default();
+        while self.batch.items.len() < want || !run.entries.is_empty() {
+            let Some(cursor) = &mut self.cursor else { break };
+            let batch = &mut self.batch;
+            let step = transaction::with(|active| {
+                let Some(entry) = cursor.next(&mut active.store, direction)? else {
+                    return Ok(Step::End);
+                };
+                run.meet(entry.key, entry.body, batch)
+            })
+            .or_raise();
+            match step {
+                Step::Taken => self.check_last(),
+                Step::InRun => {}
+                Step::BehindRun | Step::End => self.take_run(&mut run, direction),
+            }
+            if step == Step::End && !self.next_range(direction) {
+                // The cursor stays, at its end.
+                break;
+            }
+        }
+    }
+
+    /// Takes the entries of a run in their order, and then the one behind it.
+    fn take_run(&mut self, run: &mut Run, direction: Direction) {
+        let mut entries = std::mem::take(&mut run.entries);
+        // SAFETY: the entries are of the index, whose relation is open during the scan.
+        entries.sort_by_cached_key(|entry| unsafe {
+            filter::full_key(self.relation, &self.index, entry.body.bytes())
+        });
+        if direction == Direction::Backward {
+            entries.reverse();
+        }
+        if let Some(key) = &self.skip
+            && let Some(place) = entries.iter().position(|entry| entry.key == *key)
+        {
+            entries.drain(..=place);
+            self.skip = None;
+        }
+        for entry in entries {
+            self.batch.push(&entry.key, entry.body.bytes()).or_raise();
+            self.check_last();
+        }
+        if let Some(next) = run.behind.take() {
+            let step = run.meet(&next.key, next.body.bytes(), &mut self.batch).or_raise();
+            if step == Step::Taken {
+                self.check_last();
+            }
+        }
+    }
+
+    /// Takes the entry that was put into the batch last out of it, if it is not looked for.
+    fn check_last(&mut self) {
+        let last = self.batch.items.len() - 1;
+        let (key, body) = (self.batch.key(last), self.batch.body(last));
+        // SAFETY: the entry is one of the index, whose relation is open during the scan.
+        if !unsafe { filter::passes(self.relation, &self.index, &self.search, key, body) } {
+            self.batch.items.pop();
+        }
+    }
+
+    /// Reads the rows of the batch.
+    fn read_rows(&mut self) -> Result<()> {
+        let Some(Begun { table: Some(table), at, row_zero, .. }) = &self.begun else {
+            return Ok(());
+        };
+        let Batch { items, rows, found, .. } = &mut self.batch;
+        let keys: Vec<_> = items.iter().map(|item| key::row_key(table.space, item.row)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+        transaction::with(|active| {
+            *rows = active.store.page();
+            active.store.get_many(&keys, at, *row_zero, rows, found)?;
+            for (item, found) in items.iter().zip(found.iter_mut()) {
+                let hidden =
+                    |found: &Found| active.hides(table.space, found.version, item.row, at);
+                if found.as_ref().is_some_and(hidden) {
+                    *found = None;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Says to PostgreSQL which entry the scan stands on. False if its row is not there.
+    unsafe fn tell(&mut self, scan: pg_sys::IndexScanDesc, item: usize) -> bool {
+        let row = self.batch.items[item].row;
+        let found = self.batch.found.get(item).copied();
+        if found == Some(None) && self.begun().mvcc {
+            return false;
+        }
+        // SAFETY: the scan is ours; a fetch of its rows is one of ours, too, because the table is.
+        unsafe {
+            let tid = row::item_pointer(Tid::of_row(row));
+            (*scan).xs_heaptid = tid;
+            (*scan).xs_recheck = false;
+            if (*scan).xs_want_itup {
+                (*scan).xs_itup = index::tuple_of(self.batch.body(item));
+            }
+            let Some(fetch) = (*scan).xs_heapfetch.cast::<Fetch>().as_mut() else { return true };
+            match found {
+                _ if !self.begun().mvcc => fetch.forget(),
+                _ if (*scan).xs_want_itup => fetch.know(tid),
+                Some(Some(found)) => {
+                    self.tuple = self.row(found, row);
+                    fetch.prepare(tid, &raw mut self.tuple);
+                }
+                _ => fetch.forget(),
+            }
+            true
+        }
+    }
+
+    fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
+        let table = self.begun().table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
+        let (tid, command) =
+            transaction::with(|active: &mut Active| (active.tid(row, found.own), active.command(found.own)));
+        let bytes =
+            mvcc::body_with_headroom(&mut self.batch.rows, found.entry, row::LAYOUT);
+        row::tuple_in_place(bytes, tid, table, command)
+    }
+}
+
+/// The keys from the beginning of the run that a key is in up to the end of it; a key that is in
+/// none is a run of its own, which is passed over.
+fn run_around(key: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    if key.len() <= RUN_HEAD {
+        return ([key, &[0]].concat(), key.to_vec());
+    }
+    (key[..RUN_HEAD].to_vec(), key::after_prefix(&key[..RUN_HEAD]))
+}
+
+/// What became of an entry that the cursor returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// It is in the batch.
+    Taken,
+    /// It is part of a run, whose other entries may follow.
+    InRun,
+    /// It is behind the run, which is complete.
+    BehindRun,
+    /// There was none.
+    End,
+}
+
+/// Entries whose keys were shortened to the same head: they are neighbours, in no order.
+#[derive(Default)]
+struct Run {
+    entries: Vec<Kept>,
+    behind: Option<Kept>,
+}
+
+/// An entry on its own.
+struct Kept {
+    key: Vec<u8>,
+    body: Copied,
+}
+
+impl Kept {
+    fn new(key: &[u8], body: &[u8]) -> Kept {
+        Kept { key: key.to_vec(), body: Copied::of(body) }
+    }
+}
+
+impl Run {
+    /// Puts an entry into the batch, or into the run if its key says no more than that it belongs
+    /// there.
+    fn meet(&mut self, key: &[u8], body: &[u8], batch: &mut Batch) -> Result<Step> {
+        let cells = entry::cells(key, body)?;
+        let long = keycode::is_shortened(cells, entry::LONGEST);
+        let Some(first) = self.entries.first() else {
+            if !long {
+                batch.push(key, body)?;
+                return Ok(Step::Taken);
+            }
+            self.entries.push(Kept::new(key, body));
+            return Ok(Step::InRun);
+        };
+        if long && keycode::same_run(&first.key, cells, entry::LONGEST) {
+            self.entries.push(Kept::new(key, body));
+            return Ok(Step::InRun);
+        }
+        self.behind = Some(Kept::new(key, body));
+        Ok(Step::BehindRun)
+    }
+}
+
+fn too_young() -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_SNAPSHOT_TOO_OLD,
+        "the index was built after the moment that is read",
+        "Run the transaction again, or SET enable_indexscan, enable_indexonlyscan and enable_bitmapscan to off for it.",
+    )
+}

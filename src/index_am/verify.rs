@@ -1,0 +1,392 @@
+//! Whether rows and entries agree: for `fakegres.check`, and for the last phase of CREATE INDEX
+//! CONCURRENTLY, which puts right what does not.
+//!
+//! Both sides are read at one moment. A repair is a small transaction of its own, which commits only
+//! if the row is still what it was; whoever changes the row meanwhile and did not find its entry checks
+//! that it is still not there.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use kv::{Direction, Error, Result, Version};
+use mvcc::{Change, Options, Scan, ScanOptions, Snapshot, Transaction};
+use pgrx::prelude::*;
+use relation::{RowId, entry, key};
+
+use super::form::Former;
+use super::index::{self, Entry, Index};
+use super::insert::{LAYOUT, duplicate};
+use super::maintain::Row;
+use crate::error::OrRaise;
+use crate::table::{self, Table};
+use crate::table_am::relation::for_each_row;
+use crate::table_am::size;
+use crate::transaction::{self, Active};
+use crate::{row, settings};
+
+/// How often a repair is tried while others change its row.
+const ATTEMPTS: usize = 20;
+
+/// What is wrong between a table and one of its indexes.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) row: Option<RowId>,
+    pub(crate) what: String,
+    /// The entry that should not be there.
+    stale: Option<Vec<u8>>,
+}
+
+impl Finding {
+    fn of(row: RowId, what: &str) -> Finding {
+        Finding { row: Some(row), what: what.to_owned(), stale: None }
+    }
+}
+
+/// Compares a table with one of its indexes, at one moment.
+///
+/// # Safety
+/// The relations must be open.
+pub(crate) unsafe fn compare(heap: pg_sys::Relation, relation: pg_sys::Relation) -> Vec<Finding> {
+    // SAFETY: the caller's promise; the snapshot is released again, or by the abort.
+    unsafe {
+        let (table, index) = (table::of(heap), index::of(relation));
+        let before = size::statistics(index.stored.space);
+        pg_sys::CommandCounterIncrement();
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let at = transaction::resolve(snapshot);
+        let mut findings = Vec::new();
+        let mut former = Former::default();
+        let rows = rows_without_entry(
+            heap, relation, &index, &at, snapshot, &mut former, &mut findings,
+        );
+        let entries =
+            entries_without_row(heap, relation, &table, &index, &at, &mut former, &mut findings);
+        former.end();
+        pg_sys::UnregisterSnapshot(snapshot);
+        if rows != entries && findings.is_empty() {
+            findings.push(count_differs("rows to index", rows, "entries", entries));
+        }
+        let after = size::statistics(index.stored.space);
+        if before == after && before.0 != entries {
+            findings.push(count_differs("entries", entries, "entries by the counter", before.0));
+        }
+        findings
+    }
+}
+
+fn count_differs(a: &str, count: u64, b: &str, other: u64) -> Finding {
+    Finding { row: None, what: format!("{count} {a}, but {other} {b}"), stale: None }
+}
+
+/// Compares the table's counter of rows with its rows.
+///
+/// # Safety
+/// The relation must be open.
+pub(crate) unsafe fn count_rows(heap: pg_sys::Relation) -> Option<Finding> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let table = table::of(heap);
+        let before = size::statistics(table.space);
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let mut rows = 0;
+        for_each_row(heap, snapshot, |_| rows += 1);
+        pg_sys::UnregisterSnapshot(snapshot);
+        let changed = before != size::statistics(table.space);
+        (!changed && rows != before.0)
+            .then(|| count_differs("rows", rows, "rows by the counter", before.0))
+    }
+}
+
+unsafe fn rows_without_entry(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    index: &Index,
+    at: &Snapshot,
+    snapshot: pg_sys::Snapshot,
+    former: &mut Former,
+    findings: &mut Vec<Finding>,
+) -> u64 {
+    let mut rows = 0;
+    // SAFETY: the callers' promise.
+    unsafe {
+        let space = table::of(heap).space;
+        for_each_row(heap, snapshot, |slot| {
+            pgrx::check_for_interrupts!();
+            let tid = row::tid(&raw mut (*slot).tts_tid);
+            let named = transaction::with(|active| active.target(space, tid));
+            let (Some(formed), Some(named)) = (former.form(relation, slot), named) else { return };
+            rows += 1;
+            let wanted = index.entry(relation, &formed.values, &formed.nulls, named.row);
+            match transaction::with(|active| find(active, index, &wanted, at)).or_raise() {
+                None => findings.push(Finding::of(named.row, "the row has no entry")),
+                Some(body) if body != wanted.body => {
+                    findings.push(Finding::of(named.row, "the row's entry has other values"));
+                }
+                Some(_) => {}
+            }
+        });
+    }
+    rows
+}
+
+/// The body under an entry's key.
+fn find(active: &mut Active, index: &Index, wanted: &Entry, at: &Snapshot) -> Result<Option<Vec<u8>>> {
+    let zero = index.stored.zero(active)?;
+    let mut page = active.store.page();
+    let mut keys = vec![wanted.key.as_slice()];
+    if index.rule == index::Rule::Search {
+        keys.push(&wanted.key[..wanted.cells]);
+    }
+    for key in keys {
+        let found = active.store.get(key, at, zero, &mut page)?;
+        if let Some(found) = found {
+            return Ok(Some(found.body(&page).to_vec()));
+        }
+    }
+    Ok(None)
+}
+
+unsafe fn entries_without_row(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Rc<Table>,
+    index: &Index,
+    at: &Snapshot,
+    former: &mut Former,
+    findings: &mut Vec<Finding>,
+) -> u64 {
+    let (start, end) = index.range();
+    let zero = transaction::with(|active| index.stored.zero(active)).or_raise();
+    let options =
+        ScanOptions { zero, first_rows: 1000, max_rows: 1000, max_bytes: 256 << 10, layout: LAYOUT };
+    let mut scan = Scan::new(start, end, *at, options);
+    let mut seen = HashSet::new();
+    let mut entries = 0;
+    loop {
+        pgrx::check_for_interrupts!();
+        let next = transaction::with(|active| {
+            let Some(found) = scan.next(&mut active.store, Direction::Forward)? else {
+                return Ok(None);
+            };
+            Ok(Some((found.key.to_vec(), entry::row(found.body)?)))
+        })
+        .or_raise();
+        let Some((key, row)) = next else { return entries };
+        entries += 1;
+        // SAFETY: the callers' promise.
+        let wanted = unsafe { wanted_at(heap, relation, table, index, row, at, former) };
+        let belongs = wanted.is_some_and(|wanted| {
+            key == wanted.key || index.rule == index::Rule::Search && key == wanted.key[..wanted.cells]
+        });
+        let what = match (belongs, seen.insert(row)) {
+            (true, true) => continue,
+            (true, false) => "the row has two entries",
+            (false, _) => "the entry is of no row",
+        };
+        findings.push(Finding { stale: (!belongs).then_some(key), ..Finding::of(row, what) });
+    }
+}
+
+/// The entry that a row should have, if there is such a row.
+unsafe fn wanted_at(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Rc<Table>,
+    index: &Index,
+    row: RowId,
+    at: &Snapshot,
+    former: &mut Former,
+) -> Option<Entry> {
+    let found = transaction::with(|active| {
+        let zero = table.zero(active)?;
+        let mut page = active.store.page();
+        let found = active.store.get(&key::row_key(table.space, row), at, zero, &mut page)?;
+        Ok(found.map(|found| (page, found.entry)))
+    })
+    .or_raise();
+    let (mut page, place) = found?;
+    // SAFETY: the callers' promise; the slot is dropped, or goes with its memory after an error.
+    unsafe { wanted(heap, relation, table, index, row, &mut page, place, former) }
+}
+
+/// The entry of the row that lies in a page.
+unsafe fn wanted(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    index: &Index,
+    row: RowId,
+    page: &mut kv::Page,
+    place: usize,
+    former: &mut Former,
+) -> Option<Entry> {
+    let bytes = mvcc::body_with_headroom(page, place, row::LAYOUT);
+    let mut tuple = row::tuple_in_place(bytes, relation::Tid::of_row(row), table.oid, 0);
+    // SAFETY: the callers' promise.
+    unsafe {
+        let held = Row::new(heap, &mut tuple);
+        let formed = former.form(relation, held.slot());
+        let entry =
+            formed.map(|formed| index.entry(relation, &formed.values, &formed.nulls, row));
+        held.end();
+        entry
+    }
+}
+
+/// Puts right what [`compare`] finds.
+///
+/// # Safety
+/// The relations must be open, and the index published.
+pub(crate) unsafe fn repair(heap: pg_sys::Relation, relation: pg_sys::Relation) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (table, index) = (table::of(heap), index::of(relation));
+        let mut former = Former::default();
+        for finding in compare(heap, relation) {
+            pgrx::check_for_interrupts!();
+            if let Some(row) = finding.row {
+                mend(heap, relation, &table, &index, row, finding.stale, &mut former);
+            }
+        }
+        former.end();
+    }
+}
+
+unsafe fn mend(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    index: &Index,
+    row: RowId,
+    stale: Option<Vec<u8>>,
+    former: &mut Former,
+) {
+    for attempt in 1..=ATTEMPTS {
+        // SAFETY: the callers' promise.
+        let done = unsafe { try_mend(heap, relation, table, index, row, stale.as_deref(), former) };
+        match done {
+            Err(Error::Conflict { .. }) if attempt < ATTEMPTS => {}
+            done => return done.or_raise(),
+        }
+    }
+}
+
+unsafe fn try_mend(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    index: &Index,
+    row: RowId,
+    stale: Option<&[u8]>,
+    former: &mut Former,
+) -> Result<()> {
+    let (zero, row_zero) =
+        transaction::with(|active| Ok((index.stored.zero(active)?, table.zero(active)?)))?;
+    let mut txn = transaction::with(|active| own_transaction(active));
+    let row_key = key::row_key(table.space, row);
+    let mut page = txn.page();
+    let newest = txn.newest(&row_key, row_zero, &mut page)?;
+    let version = newest.committed.map_or(Version::ZERO, |committed| committed.version);
+    txn.lock(&row_key, version);
+    let mut wish = None;
+    if newest.exists() {
+        // SAFETY: the callers' promise.
+        wish = unsafe { wanted(heap, relation, table, index, row, &mut page, 0, former) };
+    }
+    let mut change = Mending { txn, zero, index, row };
+    if let Some(stale) = stale.filter(|stale| wish.as_ref().is_none_or(|wish| wish.key != **stale)) {
+        change.remove(stale)?;
+    }
+    if let Some(wish) = wish
+        && !change.put(&wish)?
+    {
+        // SAFETY: the callers' promise.
+        unsafe { already_there(heap, relation, table, row, former) };
+    }
+    change.txn.commit().map(drop)
+}
+
+/// Two rows have one key: the index cannot become valid.
+unsafe fn already_there(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    row: RowId,
+    former: &mut Former,
+) {
+    let now = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+    let found = transaction::with(|active| {
+        let zero = table.zero(active)?;
+        let mut page = active.store.page();
+        let found = active.store.get(&key::row_key(table.space, row), &now, zero, &mut page)?;
+        Ok(found.map(|found| (page, found.entry)))
+    })
+    .or_raise();
+    let Some((mut page, place)) = found else { return };
+    let bytes = mvcc::body_with_headroom(&mut page, place, row::LAYOUT);
+    let mut tuple = row::tuple_in_place(bytes, relation::Tid::of_row(row), table.oid, 0);
+    // SAFETY: the callers' promise.
+    unsafe {
+        let held = Row::new(heap, &mut tuple);
+        if let Some(formed) = former.form(relation, held.slot()) {
+            duplicate(relation, heap, &formed.values, &formed.nulls);
+        }
+        held.end();
+    }
+}
+
+/// A transaction beside the running one, which commits at once.
+fn own_transaction(active: &mut Active) -> Transaction {
+    let options = Options {
+        serializable: false,
+        max_buffered: settings::max_transaction_memory(),
+        retention: settings::history_retention(),
+        layout: row::LAYOUT,
+    };
+    let session = &active.session;
+    Transaction::new(Rc::clone(&session.store), Rc::clone(&session.env), options)
+}
+
+struct Mending<'a> {
+    txn: Transaction,
+    zero: Version,
+    index: &'a Index,
+    row: RowId,
+}
+
+impl Mending<'_> {
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        let mut page = self.txn.page();
+        let newest = self.txn.newest(key, self.zero, &mut page)?;
+        if newest.exists() && entry::row(&page.value(0)[mvcc::HEADER..])? == self.row {
+            let bytes = page.value(0).len() - mvcc::HEADER;
+            self.txn.write(key, Change::Delete, 0, newest.base())?;
+            self.count(-1, -(bytes as i64));
+        }
+        Ok(())
+    }
+
+    /// False if another row has the key.
+    fn put(&mut self, wish: &Entry) -> Result<bool> {
+        let mut page = self.txn.page();
+        let newest = self.txn.newest(&wish.key, self.zero, &mut page)?;
+        let there = newest.exists().then(|| page.value(0)[mvcc::HEADER..].to_vec());
+        if there.as_ref() == Some(&wish.body) {
+            return Ok(true);
+        }
+        if let Some(there) = &there
+            && entry::row(there)? != self.row
+        {
+            return Ok(false);
+        }
+        self.txn.write(&wish.key, Change::Put(&[&wish.body]), 0, newest.base())?;
+        let before = there.as_ref().map_or(0, Vec::len);
+        self.count(i64::from(there.is_none()), wish.body.len() as i64 - before as i64);
+        Ok(true)
+    }
+
+    fn count(&mut self, rows: i64, bytes: i64) {
+        self.txn.count(&self.index.stored.rows_counter, rows);
+        self.txn.count(&self.index.stored.bytes_counter, bytes);
+    }
+}
