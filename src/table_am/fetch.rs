@@ -100,6 +100,23 @@ pub(super) unsafe fn visible_into(
     true
 }
 
+/// Puts the version that a TID names into a slot if it is the row's newest and the running command
+/// made it: ON CONFLICT found what it inserted or updated itself.
+///
+/// # Safety
+/// `slot` must be one of the table's.
+pub(super) unsafe fn unseen_into(
+    table: &Table,
+    tid: Tid,
+    slot: *mut pg_sys::TupleTableSlot,
+) -> bool {
+    let Some(mut row) = live_version(table, tid).filter(|row| row.tid == tid) else { return false };
+    row.xmin = Some(this_transaction());
+    // SAFETY: the caller's promise.
+    unsafe { row.store_into(table, slot) };
+    true
+}
+
 /// The version that a TID names, whether or not it is superseded: what triggers ask for.
 fn any_version(table: &Table, tid: Tid) -> Option<Row> {
     // SAFETY: statements and triggers run under an active snapshot.

@@ -36,6 +36,9 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
         };
         let mut current = match lock(relation, &table, &named, command, mode, policy) {
             Ok(current) => current,
+            Err(Refusal::SelfModified(_)) if fetch::unseen_into(&table, asked, slot) => {
+                return pg_sys::TM_Result::TM_Invisible;
+            }
             Err(refusal) => return refusal.tell(asked, failure),
         };
         let mut shown = None;
