@@ -72,8 +72,6 @@ unsafe fn describe(
         info.tree_height = height(info.pages);
         if !index.is_ordered() {
             info.sortopfamily = std::ptr::null_mut();
-            info.reverse_sort = std::ptr::null_mut();
-            info.nulls_first = std::ptr::null_mut();
         }
         pg_sys::index_close(relation, pg_sys::NoLock as i32);
         usable
