@@ -11,7 +11,9 @@ CREATE ACCESS METHOD fakegres_index TYPE INDEX HANDLER fakegres.index_handler;
 COMMENT ON ACCESS METHOD fakegres_index IS 'indexes of fakegres tables; made by CREATE INDEX without USING';
 
 -- Where PostgreSQL makes an index by the name of its access method, it looks for operator classes of
--- that access method. These stand for those of btree, of the same names, which the index then gets.
+-- that access method. These stand for those of btree, of the same names, which the index then gets;
+-- until then, they say that they are of the families of btree.
+CREATE OPERATOR FAMILY fakegres.btree_families USING fakegres_index;
 DO $$
 DECLARE
     class record;
@@ -21,10 +23,16 @@ BEGIN
                  JOIN pg_catalog.pg_namespace n ON n.oid = c.opcnamespace
                  JOIN pg_catalog.pg_am a ON a.oid = c.opcmethod
                  WHERE a.amname = 'btree' LOOP
-        EXECUTE format('CREATE OPERATOR CLASS %I.%I %s FOR TYPE %s USING fakegres_index AS STORAGE %s',
-                       class.nspname, class.opcname, CASE WHEN class.opcdefault THEN 'DEFAULT' ELSE '' END,
-                       class.type, class.type);
+        EXECUTE format(
+            'CREATE OPERATOR CLASS %I.%I %s FOR TYPE %s USING fakegres_index FAMILY fakegres.btree_families AS STORAGE %s',
+            class.nspname, class.opcname, CASE WHEN class.opcdefault THEN 'DEFAULT' ELSE '' END,
+            class.type, class.type);
     END LOOP;
+    UPDATE pg_catalog.pg_opclass ours SET opcfamily = theirs.opcfamily
+    FROM pg_catalog.pg_opclass theirs, pg_catalog.pg_am btree, pg_catalog.pg_am fakegres
+    WHERE btree.amname = 'btree' AND theirs.opcmethod = btree.oid
+      AND fakegres.amname = 'fakegres_index' AND ours.opcmethod = fakegres.oid
+      AND ours.opcname = theirs.opcname AND ours.opcnamespace = theirs.opcnamespace;
 END $$;
 COMMENT ON ACCESS METHOD fakegres IS 'rows in a key-value store';
 

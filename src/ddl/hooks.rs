@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use relation::space;
 
 use crate::ddl::catalog::{self, Touched};
-use crate::ddl::{indexes, mapping, statements};
+use crate::ddl::{indexes, statements};
 use crate::error::{OrRaise, unsupported};
 use crate::table_am::relation::forget;
 use crate::{compat, ddl, pg, settings, transaction};
@@ -62,9 +62,10 @@ unsafe extern "C-unwind" fn object_access(
         }
     }
     if class == pg_sys::RelationRelationId && part == 0 {
+        // SAFETY: the argument is the hook's for this kind of access.
         match access {
             OAT_POST_CREATE => return created(object),
-            OAT_DROP => return dropped(object),
+            OAT_DROP => return dropped(object, unsafe { is_concurrent(arg) }),
             _ => {}
         }
     }
@@ -103,15 +104,19 @@ fn touch(object: pg_sys::Oid) {
     }
 }
 
-fn dropped(object: pg_sys::Oid) {
+/// Whether a drop is DROP INDEX CONCURRENTLY's.
+unsafe fn is_concurrent(arg: *mut core::ffi::c_void) -> bool {
+    // SAFETY: a hook for a drop is passed its flags, or nothing.
+    let drop = unsafe { arg.cast::<pg_sys::ObjectAccessDrop>().as_ref() };
+    drop.is_some_and(|drop| drop.dropflags & pg_sys::PERFORM_DELETION_CONCURRENTLY as i32 != 0)
+}
+
+fn dropped(object: pg_sys::Oid, concurrently: bool) {
     let method = pg::access_method(object);
     if method != pg_sys::InvalidOid && method == pg::fakegres_index() {
         // SAFETY: the caller of the hook has locked the index.
         touch(unsafe { pg_sys::IndexGetRelation(object, true) });
-        for space in mapping::remove_all(object) {
-            transaction::with(|active| active.drop_space(space));
-        }
-        return;
+        return indexes::dropped(object, concurrently);
     }
     if !pg::is_fakegres(object) {
         return;
@@ -232,10 +237,10 @@ unsafe extern "C-unwind" fn plan(
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
         let options = look_at_query(query, options);
-        indexes::show(pg::fakegres_index());
+        indexes::show_real();
         let next = NEXT_PLANNER.unwrap_or(standard_planner);
         let plan = next(query, text, options, params);
-        indexes::show(pg_sys::BTREE_AM_OID);
+        indexes::show_btree();
         plan
     }
 }

@@ -30,8 +30,15 @@ pub(super) unsafe fn created(index: pg_sys::Oid) {
         let table = pg_sys::IndexGetRelation(index, true);
         let method = pg::access_method(index);
         match (pg::is_fakegres(table), method == pg::fakegres_index()) {
-            (true, true) => name_btree_classes(index),
-            (true, false) if method == pg_sys::BTREE_AM_OID => set_method(index, pg::fakegres_index()),
+            (true, true) => {
+                depend(index);
+                name_btree_classes(index);
+                dress_new(index);
+            }
+            (true, false) if method == pg_sys::BTREE_AM_OID => {
+                set_method(index, pg::fakegres_index());
+                dress_new(index);
+            }
             (true, false) => refuse(method),
             (false, true) => misplaced(),
             (false, false) => {}
@@ -67,6 +74,17 @@ unsafe fn set_method(index: pg_sys::Oid, method: pg_sys::Oid) {
         pg_sys::CatalogTupleUpdate(catalog, &raw mut (*tuple).t_self, tuple);
         pg_sys::heap_freetuple(tuple);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as i32);
+        if method == pg::fakegres_index() {
+            depend(index);
+        } else {
+            pg_sys::deleteDependencyRecordsForSpecific(
+                pg_sys::RelationRelationId,
+                index,
+                pg_sys::DependencyType::DEPENDENCY_NORMAL as core::ffi::c_char,
+                pg_sys::AccessMethodRelationId,
+                pg::fakegres_index(),
+            );
+        }
         pg_sys::CommandCounterIncrement();
         let relation = pg_sys::RelationIdGetRelation(index);
         let handler = pg::handler_of(method);
@@ -76,6 +94,25 @@ unsafe fn set_method(index: pg_sys::Oid, method: pg_sys::Oid) {
         (*relation).rd_amcache = std::ptr::null_mut();
         pg_sys::pfree(routine.cast());
         pg_sys::RelationClose(relation);
+    }
+}
+
+/// The access method is dropped after its indexes. Other indexes depend on it through their operator
+/// classes.
+unsafe fn depend(index: pg_sys::Oid) {
+    let method = pg_sys::ObjectAddress {
+        classId: pg_sys::AccessMethodRelationId,
+        objectId: pg::fakegres_index(),
+        objectSubId: 0,
+    };
+    let index = pg_sys::ObjectAddress {
+        classId: pg_sys::RelationRelationId,
+        objectId: index,
+        objectSubId: 0,
+    };
+    // SAFETY: writes to the catalog in a transaction that makes or changes the index.
+    unsafe {
+        pg_sys::recordDependencyOn(&index, &method, pg_sys::DependencyType::DEPENDENCY_NORMAL);
     }
 }
 
@@ -133,6 +170,12 @@ unsafe fn show_classes(index: pg_sys::Oid, classes: &[pg_sys::Oid]) {
                 *(*relation).rd_support.add(i * support + number) = procedure;
             }
         }
+        // The tuple of pg_index that the entry keeps is not read again either.
+        let id = pg_sys::SysCacheIdentifier::INDEXRELID as i32;
+        let column = pg_sys::Anum_pg_index_indclass as i16;
+        let kept = pg_sys::SysCacheGetAttr(id, (*relation).rd_indextuple, column, &mut false);
+        let kept = kept.cast_mut_ptr::<pg_sys::oidvector>();
+        (*kept).values.as_mut_slice(classes.len()).copy_from_slice(classes);
         (*relation).rd_amcache = std::ptr::null_mut();
         pg_sys::RelationClose(relation);
     }
@@ -200,9 +243,7 @@ unsafe fn follow_table(table: pg_sys::Oid) {
                 refuse(method);
             }
             set_method(index, wanted);
-            for space in super::mapping::remove_all(index) {
-                transaction::with(|active| active.drop_space(space));
-            }
+            forget(index);
             compat::reindex(index, persistence);
         }
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
@@ -225,13 +266,32 @@ pub(crate) fn forget_followed() {
     FOLLOWING.take();
 }
 
-/// Indexes whose access method the relation cache shows as btree, each with the level of the
-/// savepoint that it was put on in.
-///
-/// They are kept open, so that an invalidation rebuilds their entries at once, and a callback puts
-/// the disguise on again. Planning takes it off: the planner would read the file of a btree index.
-static WARDROBE: PerBackend<RefCell<Vec<(pg_sys::Relation, i32)>>> =
-    PerBackend(RefCell::new(Vec::new()));
+/// An index whose access method the relation cache shows as btree.
+struct Disguise {
+    index: pg_sys::Oid,
+    /// The index, if it is kept open.
+    open: pg_sys::Relation,
+    /// Its access method.
+    method: pg_sys::Oid,
+    /// The level of the savepoint in which it was put on.
+    level: i32,
+}
+
+/// Disguises that are on. Planning takes them off: the planner would read the file of a btree index.
+static WARDROBE: PerBackend<RefCell<Vec<Disguise>>> = PerBackend(RefCell::new(Vec::new()));
+
+/// Indexes whose disguise an abort left on, where nothing can be looked up.
+static LEFT_ON: PerBackend<RefCell<Vec<pg_sys::Oid>>> = PerBackend(RefCell::new(Vec::new()));
+
+/// How long a disguise must last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Hold {
+    /// While a command looks at indexes that it may also drop or build again.
+    Loose,
+    /// While a query runs: the index is kept open, so that an invalidation reads its entry again at
+    /// once, and a callback puts the disguise on again.
+    Open,
+}
 
 /// How many disguises are on; [`undress`] takes off those put on since.
 pub(super) fn dressed() -> usize {
@@ -242,7 +302,7 @@ pub(super) fn dressed() -> usize {
 ///
 /// # Safety
 /// `table` must be the oid of a relation that nobody drops meanwhile.
-pub(super) unsafe fn disguise(table: pg_sys::Oid) {
+pub(super) unsafe fn disguise(table: pg_sys::Oid, hold: Hold) {
     // SAFETY: the caller's promise; the indexes are closed by `undress`, or by the abort.
     unsafe {
         let none = pg_sys::NoLock as i32;
@@ -253,53 +313,161 @@ pub(super) unsafe fn disguise(table: pg_sys::Oid) {
             }
             let relation = pg_sys::relation_open(table, pg_sys::AccessShareLock as i32);
             let list = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
-            for oid in list.iter_oid() {
-                let index = pg_sys::index_open(oid, pg_sys::RowExclusiveLock as i32);
-                WARDROBE.borrow_mut().push((index, transaction::level()));
-            }
+            list.iter_oid().for_each(|index| put_on(index, hold));
             pg_sys::relation_close(relation, none);
         }
     }
-    show(pg_sys::BTREE_AM_OID);
+}
+
+unsafe fn put_on(index: pg_sys::Oid, hold: Hold) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let lock = match hold {
+            Hold::Loose => pg_sys::AccessShareLock,
+            Hold::Open => pg_sys::RowExclusiveLock,
+        };
+        let open = pg_sys::index_open(index, lock as i32);
+        let method = (*(*open).rd_rel).relam;
+        if method == pg_sys::BTREE_AM_OID {
+            // It wears one already.
+            return pg_sys::index_close(open, pg_sys::NoLock as i32);
+        }
+        (*(*open).rd_rel).relam = pg_sys::BTREE_AM_OID;
+        let mut disguise = Disguise { index, open, method, level: transaction::level() };
+        if hold == Hold::Loose {
+            pg_sys::index_close(open, pg_sys::NoLock as i32);
+            disguise.open = std::ptr::null_mut();
+        }
+        WARDROBE.borrow_mut().push(disguise);
+    }
+}
+
+impl Disguise {
+    /// Shows the index as one of an access method, if it is still there.
+    unsafe fn show(&self, method: pg_sys::Oid) {
+        // SAFETY: an index that is not open is looked up, in a transaction that can.
+        unsafe {
+            if !self.open.is_null() {
+                (*(*self.open).rd_rel).relam = method;
+            } else if pg_sys::IsTransactionState() {
+                show(self.index, method);
+            }
+        }
+    }
+}
+
+unsafe fn show(index: pg_sys::Oid, method: pg_sys::Oid) {
+    // SAFETY: the caller runs in a transaction that can look up.
+    unsafe {
+        let relation = pg_sys::RelationIdGetRelation(index);
+        if !relation.is_null() {
+            (*(*relation).rd_rel).relam = method;
+            pg_sys::RelationClose(relation);
+        }
+    }
 }
 
 /// Takes off the disguises that were put on since there were so many, and closes the indexes.
 pub(super) fn undress(dressed: usize) {
+    if WARDROBE.borrow().len() <= dressed {
+        return;
+    }
     let off = WARDROBE.borrow_mut().split_off(dressed);
-    for (index, _) in off {
-        // SAFETY: opened by `disguise`.
+    for disguise in off {
+        // SAFETY: put on by `disguise`.
         unsafe {
-            (*(*index).rd_rel).relam = pg::fakegres_index();
-            pg_sys::index_close(index, pg_sys::NoLock as i32);
+            disguise.show(disguise.method);
+            if !disguise.open.is_null() {
+                pg_sys::index_close(disguise.open, pg_sys::NoLock as i32);
+            }
         }
     }
 }
 
-/// A (sub)transaction is aborted: PostgreSQL closes the indexes itself, a little later, and reads
-/// their entries again.
+/// A (sub)transaction is aborted: PostgreSQL closes open indexes itself, a little later.
 pub(crate) fn tear_off(level: i32) {
-    WARDROBE.borrow_mut().retain(|(index, its)| {
-        if *its >= level {
-            // SAFETY: still open.
-            unsafe { (**index).rd_isvalid = false };
+    WARDROBE.borrow_mut().retain(|disguise| {
+        if disguise.level < level {
+            return true;
         }
-        *its < level
+        if disguise.open.is_null() {
+            LEFT_ON.borrow_mut().push(disguise.index);
+        } else {
+            // SAFETY: still open.
+            unsafe { (*(*disguise.open).rd_rel).relam = disguise.method };
+        }
+        false
     });
 }
 
-/// Shows every disguised index as one of this access method.
-pub(super) fn show(method: pg_sys::Oid) {
-    for (index, _) in WARDROBE.borrow().iter() {
-        // SAFETY: open until it is taken out of the list.
-        unsafe { (*(**index).rd_rel).relam = method };
+/// Takes off what an abort left on.
+fn take_off_the_rest() {
+    // SAFETY: reads the state of the transaction.
+    if LEFT_ON.borrow().is_empty() || !unsafe { pg_sys::IsTransactionState() } {
+        return;
+    }
+    for index in LEFT_ON.take() {
+        // SAFETY: what the catalog says is what an entry should show.
+        unsafe { show(index, pg::access_method(index)) };
     }
 }
 
-/// PostgreSQL may have read an entry of its relation cache again.
+/// The planner, and whoever else looks at an index for what it is, begins.
+pub(super) fn show_real() {
+    take_off_the_rest();
+    for disguise in WARDROBE.borrow().iter() {
+        // SAFETY: put on by `disguise`.
+        unsafe { disguise.show(disguise.method) };
+    }
+}
+
+/// And is done.
+pub(super) fn show_btree() {
+    for disguise in WARDROBE.borrow().iter() {
+        // SAFETY: put on by `disguise`.
+        unsafe { disguise.show(pg_sys::BTREE_AM_OID) };
+    }
+}
+
+/// PostgreSQL may have read the entry of an open index again.
 #[pg_guard]
 unsafe extern "C-unwind" fn invalidated(_argument: pg_sys::Datum, _relation: pg_sys::Oid) {
-    if dressed() > 0 {
-        show(pg_sys::BTREE_AM_OID);
+    for disguise in WARDROBE.borrow().iter().filter(|disguise| !disguise.open.is_null()) {
+        // SAFETY: open until it is taken out of the list.
+        unsafe { disguise.show(pg_sys::BTREE_AM_OID) };
+    }
+}
+
+/// A command that compares indexes made another one.
+unsafe fn dress_new(index: pg_sys::Oid) {
+    let compares = WARDROBE.borrow().iter().any(|disguise| disguise.open.is_null());
+    if compares {
+        // SAFETY: the index was just made.
+        unsafe { put_on(index, Hold::Loose) };
+    }
+}
+
+/// Spaces of indexes that DROP INDEX CONCURRENTLY is about to drop. It allows no change of a table
+/// before its first transaction ends.
+static DROPPED_LATER: PerBackend<RefCell<Vec<pg_sys::Oid>>> = PerBackend(RefCell::new(Vec::new()));
+
+/// An index goes, and its space with it.
+pub(super) fn dropped(index: pg_sys::Oid, concurrently: bool) {
+    if concurrently {
+        DROPPED_LATER.borrow_mut().push(index);
+    } else {
+        forget(index);
+    }
+}
+
+/// The command that dropped them is in its last transaction.
+pub(super) fn finish_drops() {
+    DROPPED_LATER.take().into_iter().for_each(forget);
+}
+
+fn forget(index: pg_sys::Oid) {
+    for space in super::mapping::remove_all(index) {
+        transaction::with(|active| active.drop_space(space));
     }
 }
 

@@ -4,11 +4,13 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::indexes;
+use super::indexes::{self, Hold};
 use crate::pg;
 
 /// Access methods that stand for ours where a statement names them.
 const STAND_FOR_OURS: [&CStr; 2] = [c"fakegres_index", c"hash"];
+/// Where hash would refuse what the statement wants, so do we.
+const NAME_OURS: [&CStr; 1] = [c"fakegres_index"];
 
 /// Changes a statement so that PostgreSQL runs it as it should, and shows indexes as btree where it
 /// would compare them. Returns the statement to run: a copy, if this one must not be changed.
@@ -23,18 +25,28 @@ pub(super) unsafe extern "C-unwind" fn prepare(
 ) -> *mut pg_sys::PlannedStmt {
     // SAFETY: a statement's tag says which struct it is.
     unsafe {
-        if pg::fakegres() == pg_sys::InvalidOid {
-            return statement;
-        }
-        match (*(*statement).utilityStmt).type_ {
-            pg_sys::NodeTag::T_IndexStmt => prepare_index(statement, text, read_only),
-            pg_sys::NodeTag::T_AlterTableStmt => {
-                prepare_alter(&*(*statement).utilityStmt.cast::<pg_sys::AlterTableStmt>());
-                statement
+        let node = (*statement).utilityStmt;
+        match (*node).type_ {
+            pg_sys::NodeTag::T_IndexStmt if installed() => {
+                return prepare_index(statement, text, read_only);
             }
-            _ => statement,
+            pg_sys::NodeTag::T_AlterTableStmt if installed() => {
+                prepare_alter(&*node.cast::<pg_sys::AlterTableStmt>());
+            }
+            pg_sys::NodeTag::T_RefreshMatViewStmt if installed() => {
+                let refresh = &*node.cast::<pg_sys::RefreshMatViewStmt>();
+                if refresh.concurrent {
+                    disguise(refresh.relation);
+                }
+            }
+            _ => {}
         }
+        statement
     }
+}
+
+fn installed() -> bool {
+    pg::fakegres() != pg_sys::InvalidOid
 }
 
 /// What [`prepare`] put on is taken off, and indexes follow their tables.
@@ -45,6 +57,7 @@ pub(super) unsafe extern "C-unwind" fn prepare(
 pub(super) unsafe extern "C-unwind" fn finish(dressed: usize) {
     indexes::undress(dressed);
     indexes::follow();
+    indexes::finish_drops();
 }
 
 /// As [`indexes::undress`], behind a guard.
@@ -70,15 +83,19 @@ unsafe fn prepare_index(
             return statement;
         }
         if pg_sys::get_rel_relkind(table) as u8 == pg_sys::RELKIND_PARTITIONED_TABLE {
-            indexes::disguise(table);
+            indexes::disguise(table, Hold::Loose);
         }
         if !pg::is_fakegres(table) {
-            return with_btree(statement, &[c"fakegres_index"], read_only);
+            return with_btree(statement, &NAME_OURS, read_only);
         }
         if names_btree(statement, text) {
             notice!("the index gets the access method fakegres_index, which is ordered like btree");
         }
-        with_btree(statement, &STAND_FOR_OURS, read_only)
+        let columns = pgrx::PgList::<pg_sys::IndexElem>::from_pg(index.indexParams);
+        let hashable =
+            columns.len() == 1 && index.indexIncludingParams.is_null() && !index.unique;
+        let names: &[&CStr] = if hashable { &STAND_FOR_OURS } else { &NAME_OURS };
+        with_btree(statement, names, read_only)
     }
 }
 
@@ -137,8 +154,9 @@ unsafe fn prepare_alter(alter: &pg_sys::AlterTableStmt) {
                     disguise((*partition).name);
                 }
                 pg_sys::AlterTableType::AT_AddConstraint => {
-                    let constraint = (*command).def.cast::<pg_sys::Constraint>();
-                    if !(*constraint).indexname.is_null() {
+                    let constraint = &*(*command).def.cast::<pg_sys::Constraint>();
+                    let keys = [pg_sys::ConstrType::CONSTR_PRIMARY, pg_sys::ConstrType::CONSTR_UNIQUE];
+                    if keys.contains(&constraint.contype) {
                         disguise(alter.relation);
                     }
                 }
@@ -160,7 +178,7 @@ unsafe fn disguise(name: *mut pg_sys::RangeVar) {
             _ => relation,
         };
         if table != pg_sys::InvalidOid {
-            indexes::disguise(table);
+            indexes::disguise(table, Hold::Loose);
         }
     }
 }
@@ -197,7 +215,7 @@ pub(super) unsafe extern "C-unwind" fn disguise_conflicts(plan: *mut pg_sys::Pla
             if modify.onConflictAction != pg_sys::OnConflictAction::ONCONFLICT_NONE {
                 let tables = pgrx::PgList::<pg_sys::RangeTblEntry>::from_pg((*plan).rtable);
                 if let Some(entry) = tables.get_ptr(modify.nominalRelation as usize - 1) {
-                    indexes::disguise((*entry).relid);
+                    indexes::disguise((*entry).relid, Hold::Open);
                 }
             }
         }

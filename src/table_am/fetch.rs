@@ -337,6 +337,10 @@ pub(super) unsafe extern "C-unwind" fn index_fetch_tuple(
             _ => live_version(&table, row::tid(tid)),
         };
         let Some(found) = found else { return false };
+        if (*snapshot).snapshot_type != pg_sys::SnapshotType::SNAPSHOT_MVCC {
+            // Who looks for conflicts must know the version that this transaction made by its TID.
+            *tid = row::item_pointer(found.tid);
+        }
         found.store_into(&table, slot);
         true
     }
