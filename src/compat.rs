@@ -433,3 +433,192 @@ pub(crate) unsafe fn index_beginscan(
         pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 0, 0)
     }
 }
+
+unsafe extern "C-unwind" {
+    fn pg_newlocale_from_collation(collation: pg_sys::Oid) -> *mut core::ffi::c_void;
+
+    #[link_name = "multirange_get_range"]
+    fn raw_multirange_get_range(
+        range: *mut pg_sys::TypeCacheEntry,
+        multirange: *const pg_sys::varlena,
+        i: i32,
+    ) -> *mut pg_sys::varlena;
+
+    /// PostgreSQL 18 takes the length as a signed number, which is passed in the same way.
+    #[cfg(not(feature = "pg15"))]
+    fn pg_strnxfrm(
+        key: *mut u8,
+        size: usize,
+        text: *const u8,
+        length: usize,
+        locale: *mut core::ffi::c_void,
+    ) -> usize;
+}
+
+/// How many ranges a multirange has.
+///
+/// # Safety
+/// `multirange` must be one in line, with a long header.
+pub(crate) unsafe fn multirange_count(multirange: *const pg_sys::varlena) -> i32 {
+    // SAFETY: the caller's promise: the number follows the header and the type's oid.
+    unsafe { *multirange.cast::<i32>().add(2) }
+}
+
+/// A copy of one of the ranges of a multirange, which the caller frees.
+///
+/// # Safety
+/// As for [`multirange_count`], with an `i` below it, and `range` the entry of its range type.
+pub(crate) unsafe fn multirange_get_range(
+    range: *mut pg_sys::TypeCacheEntry,
+    multirange: *const pg_sys::varlena,
+    i: i32,
+) -> *mut pg_sys::varlena {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_multirange_get_range(range, multirange, i)) }
+}
+
+/// What makes the sort keys of a collation. It lives as long as the backend; null is the C library's
+/// locale of the process, which is the database's.
+#[derive(Clone, Copy)]
+pub(crate) struct Locale(*mut core::ffi::c_void);
+
+impl Locale {
+    /// That of a collation of ICU or of the C library.
+    pub(crate) fn of(collation: pg_sys::Oid) -> Locale {
+        // SAFETY: raises an error for a collation that this server cannot use.
+        Locale(unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| pg_newlocale_from_collation(collation))
+        })
+    }
+
+    /// Makes `key` the sort key of a text.
+    pub(crate) fn sort_key(self, text: &[u8], key: &mut Vec<u8>) {
+        const BYTES_PER_BYTE: usize = 5;
+        key.resize(text.len() * BYTES_PER_BYTE + 16, 0);
+        let length = self.transform(text, key);
+        let fits = length < key.len();
+        key.resize(length + 1, 0);
+        if !fits {
+            self.transform(text, key);
+        }
+        key.truncate(length);
+    }
+
+    /// Writes a sort key if there is room for it and for a zero; its length.
+    #[cfg(not(feature = "pg15"))]
+    fn transform(self, text: &[u8], key: &mut [u8]) -> usize {
+        let (start, size) = (key.as_mut_ptr(), key.len());
+        // SAFETY: both slices are as long as it is told.
+        unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                pg_strnxfrm(start, size, text.as_ptr(), text.len(), self.0)
+            })
+        }
+    }
+
+    /// Writes a sort key if there is room for it and for a zero; its length.
+    #[cfg(feature = "pg15")]
+    fn transform(self, text: &[u8], key: &mut [u8]) -> usize {
+        sort_key15::transform(self.0.cast(), text, key)
+    }
+}
+
+/// What PostgreSQL has as `pg_strnxfrm` from 16 on.
+#[cfg(feature = "pg15")]
+mod sort_key15 {
+    use std::ffi::{CStr, CString, c_char, c_int, c_void};
+    use std::sync::OnceLock;
+
+    use pgrx::prelude::*;
+
+    /// The head of `pg_locale_struct`. `handle` is the C library's locale, or ICU's name of it.
+    #[repr(C)]
+    pub(super) struct RawLocale {
+        provider: c_char,
+        deterministic: bool,
+        handle: *mut c_void,
+        collator: *mut c_void,
+    }
+
+    unsafe extern "C" {
+        fn strxfrm(key: *mut u8, text: *const c_char, size: usize) -> usize;
+        fn strxfrm_l(key: *mut u8, text: *const c_char, size: usize, locale: *mut c_void) -> usize;
+        fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+    }
+
+    type GetSortKey = unsafe extern "C" fn(*const c_void, *const u16, i32, *mut u8, i32) -> i32;
+    type ToUchar = unsafe extern "C-unwind" fn(*mut *mut u16, *const u8, usize) -> i32;
+
+    /// What a PostgreSQL with ICU has; looked up, so that one without it can load the extension too.
+    #[derive(Clone, Copy)]
+    struct Icu {
+        to_uchar: ToUchar,
+        get_sort_key: GetSortKey,
+    }
+
+    pub(super) fn transform(locale: *const RawLocale, text: &[u8], key: &mut [u8]) -> usize {
+        // SAFETY: null, or a locale of PostgreSQL.
+        match unsafe { locale.as_ref() } {
+            Some(locale) if locale.provider as u8 == b'i' => by_icu(locale, text, key),
+            locale => by_c_library(locale, text, key),
+        }
+    }
+
+    fn by_c_library(locale: Option<&RawLocale>, text: &[u8], key: &mut [u8]) -> usize {
+        let text = CString::new(text).expect("text has no zeros");
+        let (start, size) = (key.as_mut_ptr(), key.len());
+        // SAFETY: the text ends with a zero and the key is as long as it is told.
+        unsafe {
+            match locale {
+                Some(locale) => strxfrm_l(start, text.as_ptr(), size, locale.handle),
+                None => strxfrm(start, text.as_ptr(), size),
+            }
+        }
+    }
+
+    fn by_icu(locale: &RawLocale, text: &[u8], key: &mut [u8]) -> usize {
+        let icu = icu();
+        let mut wide = std::ptr::null_mut();
+        // SAFETY: PostgreSQL allocates the text in ICU's form; the key is as long as it is told.
+        unsafe {
+            let length = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                (icu.to_uchar)(&mut wide, text.as_ptr(), text.len())
+            });
+            let (start, size) = (key.as_mut_ptr(), key.len() as i32);
+            let written = (icu.get_sort_key)(locale.collator, wide, length, start, size);
+            pg_sys::pfree(wide.cast());
+            // ICU counts the zero.
+            written as usize - 1
+        }
+    }
+
+    fn icu() -> Icu {
+        static ICU: OnceLock<Option<Icu>> = OnceLock::new();
+        ICU.get_or_init(find_icu).unwrap_or_else(|| {
+            crate::error::unsupported("the sort keys of this server's ICU cannot be reached", "")
+        })
+    }
+
+    /// ICU's functions carry its version in their names.
+    fn find_icu() -> Option<Icu> {
+        let get_sort_key = (40..=99).find_map(|version: c_int| {
+            find(&CString::new(format!("ucol_getSortKey_{version}")).ok()?)
+        });
+        let (get_sort_key, to_uchar) =
+            (get_sort_key.or_else(|| find(c"ucol_getSortKey"))?, find(c"icu_to_uchar")?);
+        // SAFETY: the functions of these names have these signatures.
+        unsafe {
+            Some(Icu {
+                to_uchar: std::mem::transmute::<*mut c_void, ToUchar>(to_uchar),
+                get_sort_key: std::mem::transmute::<*mut c_void, GetSortKey>(get_sort_key),
+            })
+        }
+    }
+
+    /// A function in whatever is loaded.
+    fn find(name: &CStr) -> Option<*mut c_void> {
+        // SAFETY: null is RTLD_DEFAULT; the name ends with a zero.
+        let symbol = unsafe { dlsym(std::ptr::null_mut(), name.as_ptr()) };
+        (!symbol.is_null()).then_some(symbol)
+    }
+}
