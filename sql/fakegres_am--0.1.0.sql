@@ -97,6 +97,8 @@ CREATE FUNCTION fakegres.relation_size(regclass, text) RETURNS bigint LANGUAGE c
     AS 'MODULE_PATHNAME', 'relation_size_of_fork_wrapper';
 CREATE FUNCTION fakegres.table_size(regclass) RETURNS bigint LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'table_size_wrapper';
+CREATE FUNCTION fakegres.indexes_size(regclass) RETURNS bigint LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'indexes_size_wrapper';
 CREATE FUNCTION fakegres.total_relation_size(regclass) RETURNS bigint LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'total_relation_size_wrapper';
 
@@ -117,6 +119,17 @@ CREATE VIEW fakegres.tables AS
     JOIN fakegres.spaces s ON s.relfilenode = c.relfilenode AND s.tablespace = c.reltablespace
     LEFT JOIN LATERAL fakegres.space_statistics(s.space) st ON s.store = fakegres.store_name()
     WHERE c.relkind <> 'i';
+CREATE VIEW fakegres.indexes AS
+    SELECT n.nspname AS schema, c.relname AS name, i.indrelid::regclass AS "table",
+           st.rows AS entries, st.bytes, s.space
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN fakegres.spaces s ON s.relation = c.oid
+    LEFT JOIN LATERAL fakegres.space_statistics(s.space) st ON s.store = fakegres.store_name()
+    WHERE c.relkind = 'i';
+COMMENT ON VIEW fakegres.indexes IS 'indexes of fakegres tables of this database: entries, bytes, space';
+
 COMMENT ON VIEW fakegres.tables IS 'fakegres tables of this database: rows, bytes, space, store';
 
 REVOKE ALL ON ALL TABLES IN SCHEMA fakegres FROM PUBLIC;

@@ -300,21 +300,28 @@ fn table_size(relation: pg_sys::Oid) -> Option<i64> {
     })
 }
 
+/// What `pg_indexes_size` says, also for fakegres tables.
+#[pg_extern]
+fn indexes_size(relation: pg_sys::Oid) -> Option<i64> {
+    // SAFETY: the function takes an oid.
+    bytes_of_indexes(relation).or_else(|| unsafe {
+        pgrx::direct_function_call(pg_sys::pg_indexes_size, &[relation.into_datum()])
+    })
+}
+
 /// What `pg_total_relation_size` says, also for fakegres tables.
 #[pg_extern]
 fn total_relation_size(relation: pg_sys::Oid) -> Option<i64> {
+    let own = bytes(relation).map(|bytes| bytes + bytes_of_indexes(relation).unwrap_or(0));
     // SAFETY: the function takes an oid.
-    bytes(relation).or_else(|| unsafe {
+    own.or_else(|| unsafe {
         pgrx::direct_function_call(pg_sys::pg_total_relation_size, &[relation.into_datum()])
     })
 }
 
-/// Bytes of a fakegres table; `None` for other relations.
-fn bytes(relation: pg_sys::Oid) -> Option<i64> {
-    let stored = |kind| matches!(kind, pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW);
-    if !pg::is_fakegres(relation)
-        || !pg::class_form(relation, |class| stored(class.relkind as u8)).unwrap_or(false)
-    {
+/// Bytes of the indexes of a fakegres table; `None` for other relations.
+fn bytes_of_indexes(relation: pg_sys::Oid) -> Option<i64> {
+    if !pg::is_fakegres(relation) {
         return None;
     }
     // SAFETY: the relation is closed again, or by the abort.
@@ -324,7 +331,31 @@ fn bytes(relation: pg_sys::Oid) -> Option<i64> {
         if opened.is_null() {
             return None;
         }
-        let space = table::of(opened).space;
+        let list = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(opened));
+        let sizes = list.iter_oid().filter_map(bytes).sum();
+        pg_sys::relation_close(opened, lock);
+        Some(sizes)
+    }
+}
+
+/// Bytes of a fakegres table or index; `None` for other relations.
+fn bytes(relation: pg_sys::Oid) -> Option<i64> {
+    let stored = |class: &pg_sys::FormData_pg_class| match class.relkind as u8 {
+        pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW => class.relam == pg::fakegres(),
+        pg_sys::RELKIND_INDEX => class.relam == pg::fakegres_index(),
+        _ => false,
+    };
+    if !pg::class_form(relation, stored).unwrap_or(false) {
+        return None;
+    }
+    // SAFETY: the relation is closed again, or by the abort.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as i32;
+        let opened = pg_sys::try_relation_open(relation, lock);
+        if opened.is_null() {
+            return None;
+        }
+        let space = table::find(opened).space;
         pg_sys::relation_close(opened, lock);
         Some(size::statistics(space).1 as i64)
     }

@@ -49,6 +49,10 @@ fn read(table: pg_sys::Oid) -> Option<TableDef> {
     let mut definition: TableDef =
         serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
     definition.space = space(table);
+    for index in &mut definition.indexes {
+        let oid = index.space.and_then(|oid| u32::try_from(oid).ok());
+        index.space = oid.and_then(|oid| mapping::space_of_index(oid.into())).map(|space| space.0);
+    }
     Some(definition)
 }
 

@@ -47,7 +47,15 @@ SELECT pg_catalog.json_build_object(
         JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
         JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
         WHERE i.inhrelid = c.oid), '[]'),
-    'indexes', '[]'::json,
+    'indexes', coalesce((
+        SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+            'name', ic.relname,
+            'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
+            -- Its oid; the caller, who may read the map of spaces, puts its space there.
+            'space', i.indexrelid::bigint) ORDER BY ic.relname)
+        FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+        WHERE i.indrelid = c.oid), '[]'),
     'types', coalesce((
         SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
             'oid', t.oid::bigint,

@@ -42,6 +42,14 @@ pub(crate) fn space_of(locator: Locator, relation: pg_sys::Oid) -> Option<Space>
     Some(entry.space)
 }
 
+/// The space of an index.
+pub(crate) fn space_of_index(index: pg_sys::Oid) -> Option<Space> {
+    let mut found = None;
+    let lock = pg_sys::AccessShareLock as i32;
+    search_relation(index, lock, |_, entry, _| found = Some(entry));
+    found.map(|entry| entry.space)
+}
+
 fn check(entry: &Entry) {
     if entry.database.to_u32() != transaction::database() {
         raise(

@@ -9,10 +9,11 @@ use pgrx::prelude::*;
 use crate::{compat, pg};
 
 /// PostgreSQL's size functions and ours that stand in for them.
-const FUNCTIONS: [(u32, &std::ffi::CStr); 4] = [
+const FUNCTIONS: [(u32, &std::ffi::CStr); 5] = [
     (pg_sys::F_PG_RELATION_SIZE_REGCLASS, c"fakegres.relation_size(regclass)"),
     (pg_sys::F_PG_RELATION_SIZE_REGCLASS_TEXT, c"fakegres.relation_size(regclass,text)"),
     (pg_sys::F_PG_TABLE_SIZE, c"fakegres.table_size(regclass)"),
+    (pg_sys::F_PG_INDEXES_SIZE, c"fakegres.indexes_size(regclass)"),
     (pg_sys::F_PG_TOTAL_RELATION_SIZE, c"fakegres.total_relation_size(regclass)"),
 ];
 

@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 use crate::error::OrRaise;
+use crate::index_am::maintain;
 use crate::table_am::size;
 use crate::{compat, ddl, settings, table, transaction};
 
@@ -18,20 +19,29 @@ pub(super) unsafe extern "C-unwind" fn relation_vacuum(
     // SAFETY: PostgreSQL passes an open relation, in a transaction of its own.
     unsafe {
         let table = table::of(relation);
-        let (mut start, end) = table.range();
-        loop {
-            pgrx::check_for_interrupts!();
-            let done = transaction::with(|active| {
-                let (store, env) = (&*active.session.store, &*active.session.env);
-                mvcc::collect(store, env, &start, &end, settings::history_retention(), BUDGET)
-            })
-            .or_raise();
-            let Some(next) = done.next else { break };
-            start = next;
-        }
+        collect(table.range());
+        maintain::for_each(relation, |open, index| {
+            collect(index.range());
+            let (entries, bytes) = size::statistics(index.stored.space);
+            compat::update_relstats(open, size::pages(bytes), entries as f64);
+        });
         let (rows, bytes) = size::statistics(table.space);
         compat::report_vacuum(relation, rows as i64, 0);
         compat::update_relstats(relation, size::pages(bytes), rows as f64);
     }
     ddl::sweep::sweep();
+}
+
+/// Removes what no snapshot needs any more from a range of keys.
+fn collect((mut start, end): (Vec<u8>, Vec<u8>)) {
+    loop {
+        pgrx::check_for_interrupts!();
+        let done = transaction::with(|active| {
+            let (store, env) = (&*active.session.store, &*active.session.env);
+            mvcc::collect(store, env, &start, &end, settings::history_retention(), BUDGET)
+        })
+        .or_raise();
+        let Some(next) = done.next else { break };
+        start = next;
+    }
 }
