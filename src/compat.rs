@@ -587,8 +587,15 @@ mod sort_key15 {
             let (start, size) = (key.as_mut_ptr(), key.len() as i32);
             let written = (icu.get_sort_key)(locale.collator, wide, length, start, size);
             pg_sys::pfree(wide.cast());
-            // ICU counts the zero.
-            written as usize - 1
+            // ICU counts the zero, so that nothing means a failure.
+            let failed = || {
+                crate::error::raise(
+                    PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                    "ICU made no sort key",
+                    "",
+                )
+            };
+            usize::try_from(written - 1).unwrap_or_else(|_| failed())
         }
     }
 

@@ -243,9 +243,11 @@ unsafe fn too_large(relation: pg_sys::Relation, size: usize) -> ! {
         let name = crate::pg::relation_name(relation);
         raise_in(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            &format!("index row size {size} exceeds maximum {LARGEST_TUPLE} for index \"{name}\""),
+            &format!(
+                "index row size {size} exceeds btree version 4 maximum {LARGEST_TUPLE} for index \"{name}\""
+            ),
             "",
-            "Values larger than 1/3 of a buffer page cannot be indexed.\nConsider a function index of an MD5 hash of the value.",
+            "Values larger than 1/3 of a buffer page cannot be indexed.\nConsider a function index of an MD5 hash of the value, or use full text indexing.",
             Some((relation, &name)),
         )
     }

@@ -1,8 +1,9 @@
 //! Whether the sort keys of the C library agree with its comparison.
 //!
-//! It is tried on texts that have shown differences before: characters that are ignored at first,
-//! case, accents, characters without rules, and how they combine. A sample proves nothing about other
-//! texts, but a locale whose keys and comparison come from different rules does not get through.
+//! In glibc up to 2.36 at least they do not for most locales: where texts differ only in the places of
+//! characters that are ignored at first, such as punctuation, both have rules of their own. So they
+//! are tried on such texts, on case, accents, characters without rules, and how they combine. A sample
+//! proves nothing about other texts, but a locale with that fault does not get through.
 
 use std::cmp::Ordering;
 
@@ -13,8 +14,8 @@ use crate::compat::Locale;
 
 /// What single characters are put before and behind.
 const NEIGHBOURS: [&[u8]; 4] = [b"a", b"A", b" ", b"-"];
-const RANDOM_TEXTS: usize = 3000;
-const LONGEST_RANDOM_TEXT: usize = 8;
+const RANDOM_TEXTS: usize = 1500;
+const LONGEST_RANDOM_TEXT: usize = 6;
 /// How many texts are compared with each other, all with all.
 const COMPARED_WITH_ALL: usize = 150;
 
@@ -66,7 +67,8 @@ fn alphabet() -> Option<Vec<Vec<u8>>> {
 }
 
 fn sample(alphabet: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
-    alphabet.iter().flat_map(|character| combined(character)).chain(random_texts(alphabet))
+    let random = random_texts(alphabet).flat_map(|text| rearranged(&text));
+    alphabet.iter().flat_map(|character| combined(character)).chain(random)
 }
 
 /// A character alone, twice, and before and behind others.
@@ -79,8 +81,19 @@ fn combined(character: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
+/// A text, and again with any two neighbours exchanged.
+fn rearranged(characters: &[&[u8]]) -> Vec<Vec<u8>> {
+    let mut texts = vec![characters.concat()];
+    for i in 1..characters.len() {
+        let mut others = characters.to_vec();
+        others.swap(i - 1, i);
+        texts.push(others.concat());
+    }
+    texts
+}
+
 /// Always the same ones, so that all backends come to the same result.
-fn random_texts(alphabet: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+fn random_texts(alphabet: &[Vec<u8>]) -> impl Iterator<Item = Vec<&[u8]>> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = move |limit: usize| {
         state ^= state << 13;
@@ -93,6 +106,6 @@ fn random_texts(alphabet: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
     (0..RANDOM_TEXTS).map(move |_| {
         let length = 2 + below(LONGEST_RANDOM_TEXT - 1);
         let limits = (0..length).map(|i| if i % 2 == 0 { ascii } else { alphabet.len() });
-        limits.flat_map(|limit| alphabet[below(limit)].iter().copied()).collect()
+        limits.map(|limit| alphabet[below(limit)].as_slice()).collect()
     })
 }

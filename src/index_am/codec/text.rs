@@ -71,7 +71,7 @@ impl Text {
 
 impl Layout {
     #[inline]
-    unsafe fn text<'a>(self, datum: Datum, arena: &'a Arena) -> &'a [u8] {
+    unsafe fn text(self, datum: Datum, arena: &Arena) -> &[u8] {
         // SAFETY: the caller's promise.
         unsafe {
             match self {

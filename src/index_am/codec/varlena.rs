@@ -10,7 +10,7 @@ use super::arena::Arena;
 /// # Safety
 /// `datum` must be a varlena that outlives the bytes.
 #[inline]
-pub(super) unsafe fn bytes<'a>(datum: Datum, arena: &'a Arena) -> &'a [u8] {
+pub(super) unsafe fn bytes(datum: Datum, arena: &Arena) -> &[u8] {
     // SAFETY: the caller's promise; what was fetched lives in the arena.
     unsafe {
         let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
