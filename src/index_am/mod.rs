@@ -88,6 +88,17 @@ pub(crate) fn routine_of() -> pg_sys::IndexAmRoutine {
     routine
 }
 
+/// Whether an open index works by this access method, whatever the relation cache shows it as.
+///
+/// # Safety
+/// `index` must be open.
+pub(crate) unsafe fn is_ours(index: pg_sys::Relation) -> bool {
+    // SAFETY: the caller's promise; an open index has its routine.
+    let build = unsafe { (*(*index).rd_indam).ambuild };
+    let ours: unsafe extern "C-unwind" fn(_, _, _) -> _ = build::ambuild;
+    build.is_some_and(|build| std::ptr::fn_addr_eq(build, ours))
+}
+
 /// Entries hold the values of all columns.
 #[pg_guard]
 unsafe extern "C-unwind" fn amcanreturn(_index: pg_sys::Relation, _column: i32) -> bool {

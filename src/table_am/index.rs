@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use relation::RowId;
 
 use super::relation::for_each_row;
-use crate::index_am::{form, verify};
+use crate::index_am::{self, form, verify};
 use crate::row;
 use crate::transaction;
 
@@ -27,7 +27,7 @@ pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
     // SAFETY: PostgreSQL passes open relations and the description of the index; the snapshot and the
     // executor state are released again, or by the abort.
     unsafe {
-        if (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID {
+        if !index_am::is_ours(index) {
             // The table is becoming one of ours, and its indexes follow when the command is over.
             crate::ddl::indexes::must_follow((*table).rd_id);
             return 0.0;
