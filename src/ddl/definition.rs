@@ -23,6 +23,7 @@ pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     if tables.is_empty() {
         return;
     }
+    one_at_a_time();
     tables.sort_unstable_by_key(|table| table.to_u32());
     tables.dedup();
     let mut changed = false;
@@ -32,6 +33,16 @@ pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     }
     if changed {
         transaction::with(|active| active.store.publish(&Key::CatalogVersion.encode(), &[]));
+    }
+}
+
+/// A change of a type or schema changes the definitions of tables that others may be changing. Their
+/// writers wait for each other, at the end of their transactions, where they wait for nothing else.
+fn one_at_a_time() {
+    // SAFETY: a lock on the access method, released with the transaction.
+    unsafe {
+        let (class, method) = (pg_sys::AccessMethodRelationId, pg::fakegres());
+        pg_sys::LockDatabaseObject(class, method, 0, pg_sys::ExclusiveLock as i32);
     }
 }
 
@@ -45,7 +56,11 @@ fn is_kept(table: pg_sys::Oid) -> bool {
 /// Reads a definition with the user's own rights; names are written in full.
 fn read(table: pg_sys::Oid) -> Option<TableDef> {
     let json = with_snapshot(|| Spi::get_one_with_args::<String>(QUERY, &[table.into()]));
-    let json = json.unwrap_or_else(|error| unreadable(&error.to_string()))?;
+    let json = match json {
+        // Somebody has dropped the table meanwhile.
+        Err(pgrx::spi::Error::InvalidPosition) => None,
+        json => json.unwrap_or_else(|error| unreadable(&error.to_string())),
+    }?;
     let mut definition: TableDef =
         serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
     definition.space = space(table);
@@ -62,7 +77,7 @@ fn with_snapshot<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: the snapshot and the setting are put back below, or by the abort.
     let level = unsafe {
         pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
         let level = pg_sys::NewGUCNestLevel();
         pg_sys::set_config_option(
             c"search_path".as_ptr(),
