@@ -26,6 +26,7 @@ use pgrx::prelude::*;
 use relation::row::Target;
 use relation::{Key, RowId, Space, Tid, key, lease, space};
 
+use crate::compat::Locator;
 use crate::error::{OrRaise, raise, unsupported};
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
@@ -55,8 +56,6 @@ pub(crate) struct Active {
     touched_all: bool,
     /// The newest version that an update made, and the indexes whose entry of the row it changes.
     updated: (Option<Tid>, Vec<pg_sys::Oid>),
-    /// The store has committed; what follows is between that and PostgreSQL's own commit.
-    pub(crate) committed: bool,
     /// Versions that the committed transaction made.
     committed_versions: u64,
 }
@@ -86,6 +85,8 @@ pub(crate) struct Created {
 
 struct Dropped {
     space: Space,
+    /// The file that stood for it.
+    locator: Option<Locator>,
     level: i32,
 }
 
@@ -94,6 +95,8 @@ static ACTIVE: PerBackend<RefCell<Option<Active>>> = PerBackend(RefCell::new(Non
 static TRANSACTION: PerBackend<Cell<u32>> = PerBackend(Cell::new(1));
 /// Where the next transaction's TIDs of versions begin.
 static TID_BASE: PerBackend<Cell<u64>> = PerBackend(Cell::new(0));
+/// Whether nothing that the running transaction does is committed to the store any more.
+static CLOSING: PerBackend<Cell<bool>> = PerBackend(Cell::new(false));
 /// Spaces to clear when PostgreSQL has committed or aborted.
 static DOOMED: PerBackend<RefCell<Vec<Space>>> = PerBackend(RefCell::new(Vec::new()));
 
@@ -157,7 +160,6 @@ fn begin() {
         touched: HashSet::new(),
         touched_all: false,
         updated: (None, Vec::new()),
-        committed: false,
         committed_versions: 0,
     };
     ACTIVE.replace(Some(active));
@@ -359,7 +361,18 @@ impl Active {
 
     /// Has a space cleared when the transaction commits.
     pub(crate) fn drop_space(&mut self, space: Space) {
-        self.dropped.push(Dropped { space, level: level() });
+        self.dropped.push(Dropped { space, locator: None, level: level() });
+    }
+
+    /// As [`Active::drop_space`], of an index whose file another index may get.
+    pub(crate) fn drop_index_space(&mut self, space: Space, locator: Locator) {
+        self.dropped.push(Dropped { space, locator: Some(locator), level: level() });
+    }
+
+    /// The space of a dropped index whose file has a new owner, and with it the space.
+    pub(crate) fn revive(&mut self, locator: Locator) -> Option<Space> {
+        let place = self.dropped.iter().position(|dropped| dropped.locator == Some(locator))?;
+        Some(self.dropped.remove(place).space)
     }
 
     /// Says that a space of this transaction got the rows of another: who has an older snapshot
@@ -586,7 +599,17 @@ unsafe extern "C-unwind" fn transaction_event(
     }
 }
 
+/// Whether the store's part of the transaction is over: PostgreSQL empties temporary tables then.
+pub(crate) fn is_closing() -> bool {
+    CLOSING.get()
+}
+
 fn pre_commit() {
+    commit();
+    CLOSING.set(true);
+}
+
+fn commit() {
     let touched = with_begun(|active| (std::mem::take(&mut active.touched), active.touched_all));
     let (tables, all) = touched.unwrap_or_default();
     ddl::definition::write(tables, all);
@@ -606,7 +629,6 @@ fn pre_commit() {
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
     let (bytes, versions) = (store.buffered(), store.written());
     let committed = session::while_committing(bytes, || store.commit());
-    active.committed = true;
     active.committed_versions = versions;
     committed.or_raise();
     ACTIVE.replace(Some(active));
@@ -642,6 +664,7 @@ fn pre_prepare() {
 /// Releases everything. Must not fail: PostgreSQL has committed or aborted.
 fn end(committed: bool) {
     session::end_of_commit();
+    CLOSING.set(false);
     ddl::indexes::tear_off(0);
     ddl::indexes::forget_followed();
     TRANSACTION.set(TRANSACTION.get().checked_add(1).unwrap_or(1));

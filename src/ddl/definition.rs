@@ -18,7 +18,7 @@ const QUERY: &str = include_str!("definition.sql");
 pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     let mut tables: Vec<pg_sys::Oid> = touched.into_iter().collect();
     if all {
-        tables.extend(with_snapshot(catalog::all_tables));
+        tables.extend(with_snapshot(catalog::all_tables).into_iter().filter(|table| is_free(*table)));
     }
     if tables.is_empty() {
         return;
@@ -34,6 +34,13 @@ pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     if changed {
         transaction::with(|active| active.store.publish(&Key::CatalogVersion.encode(), &[]));
     }
+}
+
+/// Whether nobody else is changing a table; who does writes its definition, too, and sees there what
+/// this transaction did. Reading a definition takes this lock, and must not wait for it.
+fn is_free(table: pg_sys::Oid) -> bool {
+    // SAFETY: a lock, released with the transaction.
+    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessShareLock as i32) }
 }
 
 /// A change of a type or schema changes the definitions of tables that others may be changing. Their
@@ -58,7 +65,7 @@ fn read(table: pg_sys::Oid) -> Option<TableDef> {
     let json = with_snapshot(|| Spi::get_one_with_args::<String>(QUERY, &[table.into()]));
     let json = match json {
         // Somebody has dropped the table meanwhile.
-        Err(pgrx::spi::Error::InvalidPosition) => None,
+        Err(spi::Error::InvalidPosition) => None,
         json => json.unwrap_or_else(|error| unreadable(&error.to_string())),
     }?;
     let mut definition: TableDef =

@@ -33,10 +33,12 @@ pub(super) unsafe fn created(index: pg_sys::Oid) {
             (true, true) => {
                 depend(index);
                 name_btree_classes(index);
+                inherit(index);
                 dress_new(index);
             }
             (true, false) if method == pg_sys::BTREE_AM_OID => {
                 set_method(index, pg::fakegres_index());
+                inherit(index);
                 dress_new(index);
             }
             (true, false) => refuse(method),
@@ -466,8 +468,36 @@ pub(super) fn finish_drops() {
 }
 
 fn forget(index: pg_sys::Oid) {
+    // SAFETY: the index is locked, or was made by this transaction; it may be gone from the catalog.
+    let locator = unsafe { locator(index) };
     for space in super::mapping::remove_all(index) {
-        transaction::with(|active| active.drop_space(space));
+        transaction::with(|active| match locator {
+            Some(locator) => active.drop_index_space(space, locator),
+            None => active.drop_space(space),
+        });
+    }
+}
+
+unsafe fn locator(index: pg_sys::Oid) -> Option<compat::Locator> {
+    // SAFETY: the entry is released again.
+    unsafe {
+        let relation = pg_sys::RelationIdGetRelation(index);
+        if relation.is_null() {
+            return None;
+        }
+        let locator = compat::locator(relation);
+        pg_sys::RelationClose(relation);
+        Some(locator)
+    }
+}
+
+/// ALTER TABLE may make an index anew that changed in nothing but its definition: it gets the file of
+/// the one that was dropped and is not built.
+unsafe fn inherit(index: pg_sys::Oid) {
+    // SAFETY: the index was just made.
+    let Some(locator) = (unsafe { locator(index) }) else { return };
+    if let Some(space) = transaction::with(|active| active.revive(locator)) {
+        super::mapping::insert(locator, index, space);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             ddl::indexes::must_follow((*heap).rd_id);
             return result(0.0, 0.0);
         }
-        if transaction::with(|active| active.committed) {
+        if transaction::is_closing() {
             empty(relation);
             return result(0.0, 0.0);
         }

@@ -58,7 +58,7 @@ pub(super) unsafe extern "C-unwind" fn relation_nontransactional_truncate(
         let (start, end) = table.range();
         // Between the store's commit and PostgreSQL's (ON COMMIT DELETE ROWS) nothing is buffered.
         let uncommitted = transaction::with(|active| {
-            !active.committed
+            !transaction::is_closing()
                 && (active.created(table.space).is_some()
                     || active.store.has_writes_in(&start, &end))
         });
