@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Private PostgreSQL clusters, each a directory with a name: sourced, or run as
 #
-#   scripts/cluster.sh start|stop|destroy|psql NAME
+#   scripts/cluster.sh start|stop|destroy|psql|start_store|kill_store NAME
+#
+# With STORE=redis each has a redis-server of its own, which is started before it and destroyed with it.
 #
 # They listen on a Unix socket of their own and on no port, so they can collide with nothing.
 # PostgreSQL refuses to run as root: for root the server runs as the user postgres.
 
 # shellcheck source=scripts/postgres.sh
 . "$(dirname "${BASH_SOURCE[0]}")/postgres.sh"
+# shellcheck source=scripts/redis.sh
+. "$(dirname "${BASH_SOURCE[0]}")/redis.sh"
 
 # Runs a command as the user who owns the clusters, with a clean environment: a server must not
 # inherit RUST_BACKTRACE (a panic would then take seconds) or the locale of whoever started it.
@@ -54,6 +58,7 @@ cluster_create() {
     echo "unix_socket_directories = '$socket'"
     echo "port = 5432"
     [ "$AM" != fakegres ] || echo "shared_preload_libraries = 'fakegres_am'"
+    [ "$STORE" != redis ] || echo "fakegres.storage = '$(redis_url "$1")'"
     echo "${2:-}"
   } | as_server tee -a "$dir/data/postgresql.conf" >/dev/null
 }
@@ -68,11 +73,15 @@ forget_zombie() {
     rm -f "$file" "$(socket_dir "$1")/.s.PGSQL.5432.lock"
 }
 
+cluster_start_store() { [ "$STORE" != redis ] || { need_redis; redis_start "$1"; }; }
+cluster_kill_store() { [ "$STORE" != redis ] || redis_end "$1" KILL; }
+
 cluster_running() { as_server pg_ctl -D "$(cluster_dir "$1")/data" status >/dev/null 2>&1; }
 
 cluster_start() {
   local dir
   dir=$(cluster_dir "$1")
+  cluster_start_store "$1"
   forget_zombie "$1"
   cluster_running "$1" || as_server pg_ctl -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null 8>&- 9>&- ||
     { tail -n 20 "$dir/server.log" >&2; die "the server of cluster $1 did not start; its log is $dir/server.log"; }
@@ -87,6 +96,8 @@ cluster_destroy() {
   local dir
   dir=$(cluster_dir "$1")
   cluster_stop "$1" immediate
+  # Whatever STORE is now: the cluster may be one of another run.
+  redis_end "$1" KILL
   rm -rf "$dir" "$(socket_dir "$1")"
 }
 
@@ -104,7 +115,7 @@ cluster_psql() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-  verb=${1:?usage: cluster.sh start|stop|destroy|psql NAME}
+  verb=${1:?usage: cluster.sh start|stop|destroy|psql|start_store|kill_store NAME}
   shift
   pick_postgres
   "cluster_$verb" "$@"

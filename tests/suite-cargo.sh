@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The plain crates' own tests, which need neither PostgreSQL nor a server.
+# The plain crates' own tests, which need no PostgreSQL. Those of kv-redis start servers of their own.
 
+# shellcheck source=scripts/cluster.sh
+. "$(dirname "$0")/../scripts/cluster.sh"
 # shellcheck source=tests/report.sh
-. "$(dirname "$0")/report.sh"
+. "$root/tests/report.sh"
 
 cd "$root"
 for crate in crates/*/; do
   name=cargo/$(basename "$crate")
-  if [ "$name" = cargo/kv-redis ]; then
-    skipped "$name" "no part of the extension yet, and its scans.rs fails now and then on a busy machine"
-    continue
-  fi
-  if wanted "$name"; then run_test "$name" cargo test --quiet --package "$(basename "$crate")"; fi
+  wanted "$name" || continue
+  [ "$name" != cargo/kv-redis ] || need_redis
+  run_test "$name" cargo test --quiet --package "$(basename "$crate")"
 done
