@@ -13,6 +13,12 @@ pub(crate) fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: &str
     unreachable!("an error was reported")
 }
 
+/// Tells the client something that it should know and that stops nothing.
+pub(crate) fn warn(message: impl Into<String>, hint: &str) {
+    let code = PgSqlErrorCode::ERRCODE_WARNING;
+    ErrorReport::new(code, message.into(), "fakegres").set_hint(hint).report(PgLogLevel::WARNING);
+}
+
 /// Raises 0A000: something that this version does not do.
 #[track_caller]
 pub(crate) fn unsupported(message: impl Into<String>, hint: &str) -> ! {
@@ -105,6 +111,14 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
             ERRCODE_CONNECTION_FAILURE,
             "Check fakegres.storage, and that the store is running. For the embedded store, the server log says why its writer process does not answer.",
         ),
+        Error::NotReady(_) => (
+            ERRCODE_CANNOT_CONNECT_NOW,
+            "Try again in a moment. fakegres.connect_timeout says for how long fakegres itself does.",
+        ),
+        Error::ReadOnly(_) => (
+            ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            "Point fakegres.storage to the server that takes writes, or try again when the failover is over.",
+        ),
         Error::TooLarge { what: "transaction", .. } => (
             ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             "Split the change into smaller transactions, raise fakegres.max_transaction_memory, or load into a table created in the same transaction.",
@@ -113,9 +127,29 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         Error::Full(_) => {
             (ERRCODE_DISK_FULL, "Make room for the store. Nothing of this transaction was written.")
         }
+        Error::OutOfMemory(_) => (
+            ERRCODE_OUT_OF_MEMORY,
+            "Raise the Redis server's maxmemory, or drop or truncate tables. Nothing of this transaction was written.",
+        ),
+        Error::Faulty(_) => (
+            ERRCODE_IO_ERROR,
+            "Its disk may be full or broken; see the log of the store's server. Nothing of this transaction was written.",
+        ),
         Error::Denied(_) => (
             ERRCODE_INSUFFICIENT_PRIVILEGE,
-            "The store must be writable for the server's operating system user.",
+            "The embedded store must be writable for the server's operating system user; in Redis, the ACL of the user that fakegres.storage names must allow it.",
+        ),
+        Error::Unauthorized(_) => (
+            ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            "Check user and password in fakegres.storage; characters such as @ : / # ? % are written as %-escapes.",
+        ),
+        Error::NotDurable(_) => (
+            ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "Change the server's settings, or set fakegres.redis_require_durable = off to accept that acknowledged commits may be lost.",
+        ),
+        Error::LostData(_) => (
+            ERRCODE_DATA_CORRUPTED,
+            "Restore the server's data from a replica or a backup that has all of it, or point fakegres.namespace to a new name and begin with nothing. docs/redis-layout.md says how to go on with what is left.",
         ),
         Error::WrongStore(_) => (
             ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -123,7 +157,7 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         ),
         Error::Misconfigured(_) => (
             ERRCODE_INVALID_PARAMETER_VALUE,
-            "Check fakegres.storage ('embedded' or 'embedded:///absolute/directory') and fakegres.namespace.",
+            "Check fakegres.storage ('embedded', 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...' or 'redis+unix:///path/to/socket') and fakegres.namespace.",
         ),
         Error::Corrupt(_) => (
             ERRCODE_DATA_CORRUPTED,

@@ -207,6 +207,14 @@ fn put_error(bytes: &mut Vec<u8>, tag: u8, error: &Error) {
         Error::Misconfigured(text) => (7, text.as_bytes()),
         Error::Corrupt(text) => (8, text.as_bytes()),
         Error::TooOld => (9, &[]),
+        // Conditions of stores that are servers; the writer is in none of them.
+        Error::NotReady(text)
+        | Error::ReadOnly(text)
+        | Error::OutOfMemory(text)
+        | Error::Faulty(text)
+        | Error::Unauthorized(text)
+        | Error::NotDurable(text)
+        | Error::LostData(text) => (2, text.as_bytes()),
         // The writer waits for nobody and knows every outcome.
         Error::OutcomeUnknown { .. } | Error::Interrupted => (2, b"the writer is stopping"),
     };

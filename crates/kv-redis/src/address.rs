@@ -83,6 +83,14 @@ impl Address {
         }
     }
 
+    /// Which database of which server it is, whoever we are there and however we get there.
+    pub fn place(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Tcp { host, port } => format!("{host}:{port}/{}", self.database),
+            Endpoint::Unix(path) => format!("{}?db={}", path.display(), self.database),
+        }
+    }
+
     fn set_option(&mut self, name: &str, value: &str) -> Result<()> {
         match (name, &mut self.tls) {
             ("db", _) => return self.set_database(value),
@@ -208,6 +216,7 @@ mod tests {
         assert!(!format!("{address:?} {address}").contains("hush"));
         assert_eq!(address.to_string(), "rediss://me@host:6379/0");
         assert!(format!("{address:?}").contains("****"));
+        assert_eq!(address.place(), "host:6379/0");
     }
 
     #[test]

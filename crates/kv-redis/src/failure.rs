@@ -7,7 +7,7 @@ use redis::ServerError;
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// It passes, or another server takes over: worth another attempt on a new connection.
-    Passing(String),
+    Passing(Error),
     /// The server has forgotten the script.
     NoScript,
     /// The connection broke while the request was on its way.
@@ -22,18 +22,18 @@ impl Trouble {
     /// As the error of a request that changed nothing and is not tried again.
     pub(crate) fn harmless(self) -> Error {
         match self {
-            Trouble::Passing(reason) | Trouble::Lost(reason) => Error::Unavailable(reason),
+            Trouble::Lost(reason) => Error::Unavailable(reason),
             Trouble::Abandoned => Error::Interrupted,
             Trouble::NoScript => {
                 Error::Unavailable("the Redis server has forgotten its scripts".into())
             }
-            Trouble::Final(error) => error,
+            Trouble::Passing(error) | Trouble::Final(error) => error,
         }
     }
 }
 
-const LOST_DATA: &str = "restore it from a backup or from a replica that has it, or point \
-    fakegres at a new namespace to begin with nothing";
+/// What a server says instead of an answer when it has too many clients.
+const CROWDED: &str = "max number of clients";
 
 /// What an error reply means.
 pub(crate) fn from_server(error: &ServerError) -> Trouble {
@@ -43,19 +43,19 @@ pub(crate) fn from_server(error: &ServerError) -> Trouble {
     };
     match error.code() {
         "NOSCRIPT" => Trouble::NoScript,
-        "LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "CLUSTERDOWN"
-        | "NOREPLICAS" => Trouble::Passing(text),
-        "OOM" => Trouble::Final(Error::Full(format!(
-            "the Redis server has reached its maxmemory; raise it or remove data ({text})"
-        ))),
-        "MISCONF" => Trouble::Final(Error::Denied(format!(
-            "the Redis server cannot write to its disk and takes no writes; see its log ({text})"
-        ))),
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => Trouble::Final(Error::Denied(denied(error.code()))),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" => {
+            Trouble::Passing(Error::NotReady(text))
+        }
+        "ERR" if is_crowded(error) => Trouble::Passing(Error::NotReady(text)),
+        "READONLY" => Trouble::Passing(Error::ReadOnly(text)),
+        "OOM" => Trouble::Final(Error::OutOfMemory(text)),
+        "MISCONF" => Trouble::Final(Error::Faulty(text)),
+        "NOAUTH" | "WRONGPASS" => Trouble::Final(Error::Unauthorized(unknown_user(error.code()))),
+        "NOPERM" => Trouble::Final(Error::Denied(NOT_ALLOWED.into())),
         "WRONGTYPE" | "FGCORRUPT" => Trouble::Final(Error::Corrupt(text)),
-        "FGLOST" | "FGOTHER" => Trouble::Final(Error::WrongStore(format!(
+        "FGLOST" | "FGOTHER" => Trouble::Final(Error::LostData(format!(
             "the Redis server lost the data of this namespace: it was flushed, or restarted or \
-             failed over without it ({text}); {LOST_DATA}"
+             failed over without it ({text})"
         ))),
         "FGBACK" => Trouble::Final(lost_commits(&text)),
         "MOVED" | "ASK" | "CROSSSLOT" => Trouble::Final(Error::Misconfigured(format!(
@@ -67,24 +67,38 @@ pub(crate) fn from_server(error: &ServerError) -> Trouble {
 
 /// What it means that a namespace is older than it was.
 pub(crate) fn lost_commits(how: &str) -> Error {
-    Error::WrongStore(format!(
+    Error::LostData(format!(
         "the Redis server lost acknowledged commits: it restarted from an old state or failed over \
-         to a replica that was behind ({how}); {LOST_DATA}"
+         to a replica that was behind ({how})"
     ))
 }
 
-/// The server's own text may repeat what we sent it, so it is not passed on.
-fn denied(code: &str) -> String {
+/// What an error reply to our credentials means. The server's own text may repeat what we sent it,
+/// so it is not passed on.
+pub(crate) fn from_log_in(error: &ServerError) -> Trouble {
+    match error.code() {
+        "ERR" if !is_crowded(error) => {
+            Trouble::Final(Error::Unauthorized(unknown_user(error.code())))
+        }
+        _ => from_server(error),
+    }
+}
+
+fn is_crowded(error: &ServerError) -> bool {
+    error.details().is_some_and(|details| details.starts_with(CROWDED))
+}
+
+fn unknown_user(code: &str) -> String {
     match code {
         "NOAUTH" => "the Redis server wants a password",
         "WRONGPASS" => "the Redis server knows no such user, or not with this password",
-        _ => {
-            "the Redis server does not allow this user what fakegres needs: EVAL, EVALSHA and \
-              the commands of hashes and sorted sets on keys that begin with fakegres:"
-        }
+        _ => "the Redis server does not take a password, or not in this way",
     }
     .into()
 }
+
+const NOT_ALLOWED: &str = "the Redis server does not allow this user what fakegres needs: INFO, \
+    MULTI, EVAL, EVALSHA and the commands of hashes and sorted sets on keys that begin with fakegres:";
 
 /// Where in a script an error arose is of no use to the reader.
 fn without_position(details: &str) -> &str {
@@ -94,7 +108,7 @@ fn without_position(details: &str) -> &str {
 /// What it means that a connection could not be made.
 pub(crate) fn from_connecting(error: Error) -> Trouble {
     match error {
-        Error::Unavailable(reason) => Trouble::Passing(reason),
+        Error::Unavailable(_) => Trouble::Passing(error),
         error => Trouble::Final(error),
     }
 }

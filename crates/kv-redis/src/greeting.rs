@@ -6,12 +6,12 @@ use redis::{Cmd, Value};
 
 use crate::address::Address;
 use crate::facts::{Facts, SETTINGS};
-use crate::failure::{Trouble, from_server, lost_commits, unexpected};
+use crate::failure::{Trouble, from_log_in, from_server, lost_commits, unexpected};
+use crate::memory::Known;
 use crate::patience::Patience;
 use crate::pipeline::Pipeline;
 use crate::reply::version;
 use crate::script::Script;
-use crate::session::Known;
 use crate::store::RedisOptions;
 
 /// The format of pages and keys that this release reads and writes.
@@ -56,7 +56,9 @@ impl<'a> Greeting<'a> {
             if let Some(user) = &address.user {
                 command.arg(user);
             }
-            self.demand(command.arg(&password.0))?;
+            if let Value::ServerError(error) = self.ask(command.arg(&password.0))? {
+                return Err(from_log_in(&error));
+            }
         }
         if address.database != 0 {
             self.demand(redis::cmd("SELECT").arg(address.database))?;
@@ -131,14 +133,12 @@ pub(crate) fn check(facts: &Facts, options: &RedisOptions) -> Attempt<()> {
         ))));
     }
     if !facts.is_master() {
-        return Err(Trouble::Passing("the Redis server is a replica".into()));
+        return Err(Trouble::Passing(Error::ReadOnly("the Redis server is a replica".into())));
     }
     let durability = facts.durability();
     if options.require_durable && !durability.durable {
-        return Err(Trouble::Final(Error::Denied(format!(
-            "the Redis server is not as durable as it is required to be: {}; {}",
-            durability.text, durability.hint
-        ))));
+        let reason = format!("{}; {}", durability.text, durability.hint);
+        return Err(Trouble::Final(Error::NotDurable(reason)));
     }
     Ok(())
 }

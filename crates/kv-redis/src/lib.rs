@@ -40,8 +40,8 @@
 //! - What the server was told to keep is kept: with `appendfsync always` an acknowledged commit is
 //!   on the disk. Anything less is told by [`Redis::durability`], and refused on request.
 //! - A server that lost data is found before it answers: each script compares the namespace's random
-//!   id and last version with what the client saw last. A layer above that remembers [`Known`]
-//!   across restarts has the same for its first call.
+//!   id and last version with what the client saw last. Handles that share a [`Memory`] expect what
+//!   any of them saw, and a memory that outlives them has the same for the first call of the next.
 //! - A commit whose reply was lost is asked for by its id. Ids are kept for an hour; what is reported
 //!   as not committed is fenced.
 //! - Evicted pages are an error, never missing rows.
@@ -61,6 +61,7 @@ mod failure;
 mod greeting;
 mod limits;
 mod link;
+mod memory;
 mod page;
 mod patience;
 mod pipeline;
@@ -74,5 +75,5 @@ mod tls;
 
 pub use address::Address;
 pub use facts::Durability;
-pub use session::Known;
+pub use memory::{Known, Memory};
 pub use store::{Redis, RedisOptions};

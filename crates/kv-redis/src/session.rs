@@ -17,6 +17,7 @@ use crate::failure::{Trouble, from_connecting, unexpected};
 use crate::greeting::{Greeting, check};
 use crate::limits::clipped;
 use crate::link::Link;
+use crate::memory::{Known, Memory};
 use crate::patience::Patience;
 use crate::pipeline::Pipeline;
 use crate::reply::{Reply, Verdict, version};
@@ -28,15 +29,6 @@ const WINDOW: usize = 8;
 
 type Attempt<T> = std::result::Result<T, Trouble>;
 
-/// What is known of a namespace: enough to tell whether it is still the same and has lost nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Known {
-    /// The random id that it got when it was made.
-    pub id: [u8; 16],
-    /// The newest version that was seen there.
-    pub version: Version,
-}
-
 /// The connection of one handle and what is known of its namespace.
 pub(crate) struct Session {
     address: Address,
@@ -44,6 +36,7 @@ pub(crate) struct Session {
     namespace: String,
     options: RedisOptions,
     known: Option<Known>,
+    memory: Option<Box<dyn Memory>>,
     facts: Facts,
     pipeline: Option<Pipeline>,
     ahead: Ahead,
@@ -63,7 +56,8 @@ impl Session {
             address,
             namespace,
             options,
-            known: options.known,
+            known: None,
+            memory: None,
             facts: Facts::default(),
             pipeline: None,
             ahead: Ahead::default(),
@@ -87,9 +81,15 @@ impl Session {
         self.trips
     }
 
-    /// What is known of the namespace by now, if it was reached at all.
+    /// Shares what is known from now on.
+    pub(crate) fn share(&mut self, memory: Box<dyn Memory>) {
+        self.memory = Some(memory);
+    }
+
+    /// What is known of the namespace by now, if it was reached at all, by us or by others.
     pub(crate) fn known(&self) -> Option<Known> {
-        self.known
+        let shared = self.memory.as_ref().and_then(|memory| memory.recall());
+        self.known.map(|known| known.newest(shared)).or(shared)
     }
 
     /// Sees to it that there is a connection.
@@ -199,7 +199,7 @@ impl Session {
         self.report()?;
         let steps = Steps::of(batch);
         let mut patience = Patience::millis(self.options.connect_timeout);
-        let mut whole = false;
+        let (mut whole, mut last) = (false, None);
         loop {
             let attempted = self.try_commit(batch, &steps, whole, &mut patience, env);
             self.report()?;
@@ -207,12 +207,10 @@ impl Session {
                 Ok(Verdict::Done(version)) => return Ok(version),
                 Ok(Verdict::Broken) => return Err(unexpected("reason why rows were lost")),
                 Err(Trouble::NoScript) if !whole => whole = true,
-                Err(Trouble::Passing(reason)) => {
+                Err(Trouble::Passing(error)) => {
                     self.drop_link();
                     self.report()?;
-                    if !patience.pause(env)? {
-                        return Err(Error::Unavailable(reason));
-                    }
+                    wait_again(error, &mut last, &mut patience, env)?;
                 }
                 Err(Trouble::Lost(reason)) => {
                     self.drop_link();
@@ -360,16 +358,14 @@ impl Session {
         attempt: impl Fn(&mut Session, &mut Patience, bool) -> Attempt<T>,
     ) -> Result<T> {
         let mut patience = Patience::millis(self.options.connect_timeout);
-        let mut whole = false;
+        let (mut whole, mut last) = (false, None);
         loop {
             match attempt(self, &mut patience, whole) {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::NoScript) if !whole => whole = true,
-                Err(Trouble::Passing(reason) | Trouble::Lost(reason)) => {
+                Err(trouble @ (Trouble::Passing(_) | Trouble::Lost(_))) => {
                     self.drop_link();
-                    if !patience.pause(env)? {
-                        return Err(Error::Unavailable(reason));
-                    }
+                    wait_again(trouble.harmless(), &mut last, &mut patience, env)?;
                 }
                 Err(trouble) => {
                     if matches!(trouble, Trouble::Abandoned) {
@@ -406,7 +402,7 @@ impl Session {
         arguments: &dyn Fn(&mut Cmd),
     ) -> Cmd {
         let mut command = script.command(&self.namespace, whole, size);
-        if let Some(known) = self.known {
+        if let Some(known) = self.known() {
             command.arg(CommitId(known.id).to_string()).arg(&known.version.0.to_be_bytes());
         }
         arguments(&mut command);
@@ -416,10 +412,15 @@ impl Session {
     /// Remembers the newest version that was seen.
     fn seen(&mut self, reply: Reply) -> Result<Reply> {
         let version = reply.stamp()?.version;
-        if let Some(known) = &mut self.known {
-            known.version = known.version.max(version);
+        if let Some(known) = self.known {
+            self.remember(Known { version: known.version.max(version), ..known })?;
         }
         Ok(reply)
+    }
+
+    fn remember(&mut self, known: Known) -> Result<()> {
+        self.known = Some(known);
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.note(known))
     }
 
     fn try_connect_pipeline(
@@ -437,7 +438,7 @@ impl Session {
             return Ok(());
         }
         self.greet(patience, env).map_err(|trouble| match trouble {
-            Trouble::Lost(reason) => Trouble::Passing(reason),
+            Trouble::Lost(reason) => Trouble::Passing(Error::Unavailable(reason)),
             Trouble::Abandoned => Trouble::Final(Error::Interrupted),
             trouble => trouble,
         })
@@ -450,9 +451,9 @@ impl Session {
         greeting.log_in(&self.address)?;
         self.facts = greeting.ask_for_facts()?;
         check(&self.facts, &self.options)?;
-        let known = greeting.open(&self.namespace, self.known)?;
+        let known = greeting.open(&self.namespace, self.known())?;
         self.trips += 3;
-        self.known = Some(known);
+        self.remember(known).map_err(Trouble::Final)?;
         self.pipeline = Some(pipeline);
         Ok(())
     }
@@ -468,6 +469,24 @@ impl Session {
             ));
         }
     }
+}
+
+/// Waits a little before another attempt. If there is no time for one, the last attempt may have had
+/// too little of it, and the reason why the one before was in vain says more.
+fn wait_again(
+    error: Error,
+    last: &mut Option<Error>,
+    patience: &mut Patience,
+    env: &dyn Environment,
+) -> Result<()> {
+    if patience.pause(env)? {
+        *last = Some(error);
+        return Ok(());
+    }
+    Err(match (error, last.take()) {
+        (Error::Unavailable(_), Some(last)) => last,
+        (error, _) => error,
+    })
 }
 
 /// A stream by its name, and how many batches of it come before the next.

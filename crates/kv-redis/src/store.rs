@@ -13,10 +13,11 @@ use crate::address::Address;
 use crate::facts::Durability;
 use crate::failure::unexpected;
 use crate::limits::{LIMITS, clipped};
+use crate::memory::{Known, Memory};
 use crate::page;
 use crate::reply::Reply;
 use crate::script::Script;
-use crate::session::{Known, Session, scan_arguments};
+use crate::session::{Session, scan_arguments};
 
 /// How a [`Redis`] works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,9 +27,6 @@ pub struct RedisOptions {
     pub connect_timeout: u32,
     /// Whether a server that may lose what it acknowledged is refused. False.
     pub require_durable: bool,
-    /// What was known of the namespace when it was last used. A namespace that does not have this
-    /// id, or has fallen behind this version, is refused; without it, one that is not there is made.
-    pub known: Option<Known>,
     /// Bytes of entries in a page before it is divided. 4000.
     pub page_bytes: u32,
     /// Pages of a segment before it is divided. 128.
@@ -40,7 +38,6 @@ impl Default for RedisOptions {
         RedisOptions {
             connect_timeout: 5000,
             require_durable: false,
-            known: None,
             // With what Redis puts around it, a page fills a size class of its allocator.
             page_bytes: 4000,
             // As many as Redis keeps in one compact list (`zset-max-listpack-entries`).
@@ -85,6 +82,14 @@ impl Redis {
         Ok(Redis { session: RefCell::new(Session::new(address, key, options)) })
     }
 
+    /// The same handle with a memory. A namespace that does not have the id that is remembered, or
+    /// has fallen behind the version, is refused; where nothing is remembered and there is no
+    /// namespace, it is made.
+    pub fn with_memory(self, memory: Box<dyn Memory>) -> Redis {
+        self.session.borrow_mut().share(memory);
+        self
+    }
+
     /// What an acknowledged commit survives on this server, as it said when it was last asked.
     pub fn durability(&self, env: &dyn Environment) -> Result<Durability> {
         let mut session = self.session.borrow_mut();
@@ -92,7 +97,7 @@ impl Redis {
         Ok(session.facts().durability())
     }
 
-    /// What to remember of the namespace, for [`RedisOptions::known`] of a later handle.
+    /// What is known of the namespace.
     pub fn known(&self, env: &dyn Environment) -> Result<Known> {
         let mut session = self.session.borrow_mut();
         session.connect(env)?;

@@ -4,12 +4,14 @@
 mod proxy;
 mod server;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kv::{Direction, Durability, Environment, Error, Outcome, Page, ScanRequest, Store, Version};
-use kv_redis::{Known, Redis, RedisOptions};
+use kv_redis::{Known, Memory, Redis, RedisOptions};
 use proxy::{LOSE_REPLY, LOSE_REQUEST, Proxy};
 use rustix::process::Signal;
 use server::{DURABLE, Real, Server, batch, get, installed, put};
@@ -169,7 +171,7 @@ fn a_killed_server_keeps_what_it_acknowledged() {
         for i in 0u32.. {
             match put(&client, &env, &i.to_be_bytes(), b"value") {
                 Ok(version) => acknowledged.push((i, version)),
-                Err(Error::Unavailable(_)) => {}
+                Err(Error::Unavailable(_) | Error::NotReady(_)) => {}
                 Err(error) => panic!("{error}"),
             }
             if begun.elapsed() > Duration::from_millis(1500) {
@@ -194,8 +196,8 @@ fn a_killed_server_keeps_what_it_acknowledged() {
 
 fn assert_wrong<T: std::fmt::Debug>(answer: Result<T, Error>) {
     match answer {
-        Err(Error::WrongStore(text)) => assert!(text.contains("lost"), "{text}"),
-        answer => panic!("{answer:?} instead of WrongStore"),
+        Err(Error::LostData(text)) => assert!(text.contains("lost"), "{text}"),
+        answer => panic!("{answer:?} instead of LostData"),
     }
 }
 
@@ -233,8 +235,49 @@ fn a_server_that_restarts_empty_is_found_out() {
     server.restart();
     assert_wrong(get(&client, &env, b"a"));
     assert_wrong(put(&client, &env, b"a", b"2"));
-    let later = server.client_with(RedisOptions { known: Some(known), ..RedisOptions::default() });
-    assert_wrong(get(&later, &env, b"a"));
+    assert_wrong(get(&remembering(&server, &shared(known)), &env, b"a"));
+}
+
+/// What several handles remember together.
+#[derive(Clone, Default)]
+struct Shared(Rc<Cell<Option<Known>>>);
+
+impl Memory for Shared {
+    fn recall(&self) -> Option<Known> {
+        self.0.get()
+    }
+
+    fn note(&self, known: Known) -> Result<(), Error> {
+        let newest = self.recall().map_or(Version::ZERO, |known| known.version);
+        self.0.set(Some(Known { version: known.version.max(newest), ..known }));
+        Ok(())
+    }
+}
+
+fn shared(known: Known) -> Shared {
+    Shared(Rc::new(Cell::new(Some(known))))
+}
+
+fn remembering(server: &Server, memory: &Shared) -> Redis {
+    server.client().with_memory(Box::new(memory.clone()))
+}
+
+/// A handle that has seen nothing for a while knows what others were told meanwhile.
+#[test]
+fn what_one_handle_saw_all_handles_know() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start();
+    let (memory, env) = (Shared::default(), Real::default());
+    let (idle, busy) = (remembering(&server, &memory), remembering(&server, &memory));
+    let Known { version, .. } = idle.known(&env).unwrap();
+    let newest = put(&busy, &env, b"a", b"1").unwrap();
+    assert!(memory.recall().is_some_and(|known| known.version == newest && newest > version));
+    server.tell(&["EVAL", OLDER, "1", "fakegres:{test}"]);
+    assert_wrong(get(&idle, &env, b"a"));
+    assert_wrong(get(&remembering(&server, &memory), &env, b"a"));
+    assert!(get(&server.client(), &env, b"a").is_ok());
 }
 
 /// A replica that was promoted too early, or a restored snapshot.
@@ -248,8 +291,7 @@ fn a_namespace_that_is_older_than_before_is_found_out() {
     put(&client, &env, b"a", b"1").unwrap();
     let Known { id, version } = client.known(&env).unwrap();
     let known = Known { id, version: Version(version.0 + 1) };
-    let newer = server.client_with(RedisOptions { known: Some(known), ..RedisOptions::default() });
-    assert_wrong(get(&newer, &env, b"a"));
+    assert_wrong(get(&remembering(&server, &shared(known)), &env, b"a"));
     // And while a connection lasts.
     server.tell(&["EVAL", OLDER, "1", "fakegres:{test}"]);
     assert_wrong(get(&client, &env, b"a"));

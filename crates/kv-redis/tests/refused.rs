@@ -14,10 +14,10 @@ fn at(url: &str) -> Redis {
     Redis::connect(Address::parse(url).unwrap(), "test", impatient()).unwrap()
 }
 
-fn assert_denied<T: std::fmt::Debug>(answer: Result<T, Error>) {
+fn assert_unknown<T: std::fmt::Debug>(answer: Result<T, Error>) {
     match answer {
-        Err(Error::Denied(text)) => assert!(!text.contains("hush"), "{text}"),
-        answer => panic!("{answer:?} instead of Denied"),
+        Err(Error::Unauthorized(text)) => assert!(!text.contains("hush"), "{text}"),
+        answer => panic!("{answer:?} instead of Unauthorized"),
     }
 }
 
@@ -29,9 +29,9 @@ fn who_has_no_right_password_is_denied() {
     }
     let server = Server::with(&["--requirepass", "hu/sh"]);
     let (url, env) = (format!("redis+unix://{}", server.socket().display()), Real::default());
-    assert_denied(put(&at(&url), &env, b"a", b"1"));
-    assert_denied(put(&at(&format!("{url}?password=hush")), &env, b"a", b"1"));
-    assert_denied(put(&at(&format!("{url}?user=nobody&password=hush")), &env, b"a", b"1"));
+    assert_unknown(put(&at(&url), &env, b"a", b"1"));
+    assert_unknown(put(&at(&format!("{url}?password=hush")), &env, b"a", b"1"));
+    assert_unknown(put(&at(&format!("{url}?user=nobody&password=hush")), &env, b"a", b"1"));
     let client = at(&format!("{url}?password=hu%2Fsh"));
     put(&client, &env, b"a", b"1").unwrap();
     let status = client.status(&env).unwrap();
@@ -41,6 +41,34 @@ fn who_has_no_right_password_is_denied() {
     server.tell(&[&["-a", "hu/sh"], &acl[..]].concat());
     let client = at(&format!("{url}?user=me%40home&password=hush%20hush"));
     assert_eq!(get(&client, &env, b"a").unwrap(), Some(b"1".to_vec()));
+}
+
+/// A server that has no password, and one that does not know how to be told one: its own error
+/// repeats what it was told.
+#[test]
+fn a_password_that_the_server_does_not_take_is_not_repeated() {
+    if !installed() {
+        return;
+    }
+    for settings in [&[][..], &["--rename-command", "AUTH", "ANOTHER"]] {
+        let server = Server::with(settings);
+        let url = format!("redis+unix://{}?password=hush", server.socket().display());
+        assert_unknown(put(&at(&url), &Real::default(), b"a", b"1"));
+    }
+}
+
+/// A server that has too many clients is waited for.
+#[test]
+fn a_crowded_server_is_not_ready() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start();
+    let (client, env) = (server.client(), Real::default());
+    put(&client, &env, b"a", b"1").unwrap();
+    server.tell(&["CONFIG", "SET", "maxclients", "1"]);
+    let answer = put(&server.client_with(impatient()), &env, b"a", b"1");
+    assert!(matches!(answer, Err(Error::NotReady(_))), "{answer:?}");
 }
 
 /// A user who may not run scripts is told what is missing.
@@ -53,7 +81,8 @@ fn who_may_not_run_scripts_is_denied() {
     let env = Real::default();
     server.tell(&["ACL", "SETUSER", "weak", "on", ">hush", "~*", "+@all", "-@scripting"]);
     let url = format!("redis+unix://{}?user=weak&password=hush", server.socket().display());
-    assert_denied(put(&at(&url), &env, b"a", b"1"));
+    let answer = put(&at(&url), &env, b"a", b"1");
+    assert!(matches!(answer, Err(Error::Denied(_))), "{answer:?}");
 }
 
 /// Numbers of databases keep namespaces apart.
@@ -69,7 +98,8 @@ fn databases_are_apart() {
     assert_eq!(get(&one, &env, b"a").unwrap(), None);
     put(&one, &env, b"a", b"1").unwrap();
     assert_eq!(get(&zero, &env, b"a").unwrap(), Some(b"0".to_vec()));
-    assert_denied(get(&at(&format!("{url}?db=99")), &env, b"a"));
+    let answer = get(&at(&format!("{url}?db=99")), &env, b"a");
+    assert!(matches!(answer, Err(Error::Denied(_))), "{answer:?}");
 }
 
 /// The batch is refused whole, reads go on, and what makes room is let in.
@@ -87,7 +117,7 @@ fn a_full_server_refuses_whole_batches() {
         large.put(format!("first {i:03}").as_bytes(), b"");
         large.put(format!("large {i:03}").as_bytes(), &vec![1; 1 << 20]);
         if let Err(error) = client.commit(&large, &env) {
-            assert!(matches!(error, Error::Full(_)), "{error:?}");
+            assert!(matches!(error, Error::OutOfMemory(_)), "{error:?}");
             let outcome = client.outcome(large.id, &env);
             assert!(!matches!(outcome, Ok(Outcome::Committed(_))), "{outcome:?}");
             refused = Some(i);
@@ -100,7 +130,7 @@ fn a_full_server_refuses_whole_batches() {
     let mut room = batch(&env, Durability::Durable);
     room.clear(b"large", b"largf");
     server.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    assert!(matches!(put(&client, &env, b"after", b"2"), Err(Error::Full(_))));
+    assert!(matches!(put(&client, &env, b"after", b"2"), Err(Error::OutOfMemory(_))));
     client.commit(&room, &env).unwrap();
     server.tell(&["CONFIG", "SET", "maxmemory", "20mb"]);
     put(&client, &env, b"after", b"2").unwrap();
@@ -123,7 +153,7 @@ fn a_deferred_batch_without_room_is_told() {
     };
     rows(b"row 1").unwrap();
     let answers = [rows(b"row 2").map(drop), client.flush(&env)];
-    let told = answers.iter().filter(|answer| matches!(answer, Err(Error::Full(_)))).count();
+    let told = answers.iter().filter(|answer| matches!(answer, Err(Error::OutOfMemory(_)))).count();
     assert_eq!(told, 1, "{answers:?}");
     server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
     client.flush(&env).unwrap();
@@ -175,9 +205,9 @@ fn a_replica_is_not_available() {
     let mut second = batch(&env, Durability::Durable);
     second.put(b"b", b"2");
     let answer = client.commit(&second, &env);
-    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(Error::ReadOnly(_))), "{answer:?}");
     let answer = get(&server.client_with(impatient()), &env, b"a");
-    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(Error::ReadOnly(_))), "{answer:?}");
     server.tell(&["REPLICAOF", "NO", "ONE"]);
     let version = client.commit(&second, &env).unwrap();
     assert_eq!(client.outcome(second.id, &env).unwrap(), Outcome::Committed(version));
@@ -281,7 +311,8 @@ fn durability_is_told_as_it_is() {
     let careless = Server::start();
     let told = careless.client().durability(&env).unwrap();
     assert!(!told.durable && told.hint.contains("appendonly yes"), "{told:?}");
-    assert_denied(put(&careless.client_with(demanding), &env, b"a", b"1"));
+    let answer = put(&careless.client_with(demanding), &env, b"a", b"1");
+    assert!(matches!(answer, Err(Error::NotDurable(_))), "{answer:?}");
     let evicting = Server::with(&[DURABLE, &["--maxmemory-policy", "allkeys-lru"]].concat());
     let told = evicting.client().durability(&env).unwrap();
     assert!(!told.durable && told.hint.contains("noeviction"), "{told:?}");

@@ -28,6 +28,14 @@ pub enum Error {
     /// The store cannot be reached. Nothing was applied. Try again later.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// The store is there and takes no requests now: it is starting, busy, or being taken over by
+    /// another server. Nothing was applied. Try again later.
+    #[error("the store is not ready: {0}")]
+    NotReady(String),
+    /// What answers takes no writes, because another server is the one that does. Nothing was
+    /// applied. Ask that one, or try again when it is known.
+    #[error("the store takes no writes: {0}")]
+    ReadOnly(String),
     /// A key, value or batch is larger than the store takes. Nothing was applied.
     #[error("{what} of {size} bytes is larger than the store's limit of {limit} bytes")]
     TooLarge {
@@ -41,9 +49,24 @@ pub enum Error {
     /// The store has no room left. Nothing was applied.
     #[error("the store is full: {0}")]
     Full(String),
+    /// The store keeps its data in memory and has none left. Nothing was applied.
+    #[error("the store has no memory left: {0}")]
+    OutOfMemory(String),
+    /// The store cannot write to its own disk and takes no writes until it can. Nothing was applied.
+    #[error("the store cannot write to its disk: {0}")]
+    Faulty(String),
     /// The store takes no writes, or not from us.
     #[error("the store refused: {0}")]
     Denied(String),
+    /// The store does not know us: the credentials are wrong or missing.
+    #[error("the store refused to log us in: {0}")]
+    Unauthorized(String),
+    /// The store promises less than it was required to.
+    #[error("the store is not as durable as it is required to be: {0}")]
+    NotDurable(String),
+    /// The store has lost what it had acknowledged. Nobody may go on as if it had not.
+    #[error("{0}")]
+    LostData(String),
     /// The store belongs to somebody else, or is not what it was.
     #[error("{0}")]
     WrongStore(String),
@@ -56,4 +79,12 @@ pub enum Error {
     /// A version was asked for that may have been removed.
     #[error("the snapshot is older than the history that is kept")]
     TooOld,
+}
+
+impl Error {
+    /// Whether the same question may be answered later, without anybody having changed it. Nothing
+    /// was applied.
+    pub fn passes(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::NotReady(_) | Error::ReadOnly(_))
+    }
 }

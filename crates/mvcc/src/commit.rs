@@ -87,8 +87,8 @@ impl Transaction {
         loop {
             match self.store.outcome(id, &*self.env) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Error::Unavailable(_)) if !self.env.interrupted() => {}
-                Err(Error::Unavailable(_) | Error::Interrupted) => {
+                Err(error) if error.passes() && !self.env.interrupted() => {}
+                Err(error) if error.passes() || error == Error::Interrupted => {
                     return Err(unknown(reason.into()));
                 }
                 Err(error) => return Err(unknown(format!("{reason}; {error}"))),

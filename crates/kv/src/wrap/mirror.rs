@@ -157,14 +157,16 @@ fn durable(batch: &Batch) -> Batch {
 
 /// Whether an error tells of the engine's condition and not of the batch.
 fn passes(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::OutcomeUnknown { .. }
-            | Error::Interrupted
-            | Error::Unavailable(_)
-            | Error::Full(_)
-            | Error::Denied(_)
-    )
+    error.passes()
+        || matches!(
+            error,
+            Error::OutcomeUnknown { .. }
+                | Error::Interrupted
+                | Error::Full(_)
+                | Error::OutOfMemory(_)
+                | Error::Faulty(_)
+                | Error::Denied(_)
+        )
 }
 
 impl<A: Store, B: Store> Store for Mirror<A, B> {
