@@ -123,7 +123,7 @@ pub(crate) struct Session {
     pub(crate) env: Rc<dyn Environment>,
     /// The random name of the namespace, by which tables know where they were made.
     pub(crate) name: u64,
-    address: (String, String),
+    address: Setting,
     spaces: RefCell<Lease>,
     rows: RefCell<HashMap<Space, Lease>>,
 }
@@ -173,26 +173,23 @@ pub(crate) fn follow_settings() {
     });
 }
 
-fn address() -> (String, String) {
-    (settings::storage(), settings::namespace())
+/// What decides which store is used, and whether it may be: address, namespace, durable only.
+type Setting = (String, String, bool);
+
+fn address() -> Setting {
+    (settings::storage(), settings::namespace(), settings::redis_require_durable())
 }
 
 fn open() -> Result<Session> {
-    let (url, namespace) = address();
+    let address = address();
+    let (url, namespace, _) = &address;
     let env: Rc<dyn Environment> = Rc::new(Backend);
-    check_namespace(&namespace)?;
-    let store = crate::writer::connect(&url, &namespace)?;
+    check_namespace(namespace)?;
+    let store = crate::store::connect(url, namespace)?;
     // SAFETY: reads the control file's copy in shared memory.
     let server = unsafe { pg_sys::GetSystemIdentifier() };
     let name = namespace::open(server, store.as_ref(), env.as_ref())?;
-    Ok(Session {
-        store,
-        env,
-        name,
-        address: (url, namespace),
-        spaces: RefCell::default(),
-        rows: RefCell::default(),
-    })
+    Ok(Session { store, env, name, address, spaces: RefCell::default(), rows: RefCell::default() })
 }
 
 fn check_namespace(name: &str) -> Result<()> {

@@ -14,6 +14,8 @@ static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);
 static MAX_ROW_LOCKS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 /// One gigabyte: a few million changed rows, on a server of ordinary size.
 static MAX_TRANSACTION_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(1 << 20);
+/// Off, because a Redis as it comes out of the box should work for who tries it; it says so once.
+static REDIS_REQUIRE_DURABLE: GucSetting<bool> = GucSetting::<bool>::new(false);
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5000);
 static AS_OF: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// How a query's snapshot travels to its parallel workers: settings are copied to them.
@@ -52,6 +54,11 @@ pub(crate) fn connect_timeout() -> std::time::Duration {
     std::time::Duration::from_millis(CONNECT_TIMEOUT.get().max(0) as u64)
 }
 
+/// Whether a Redis server that may lose what it acknowledged is refused.
+pub(crate) fn redis_require_durable() -> bool {
+    REDIS_REQUIRE_DURABLE.get()
+}
+
 /// The moment to read as of, as the user wrote it.
 pub(crate) fn as_of() -> Option<String> {
     Some(text(&AS_OF)).filter(|moment| !moment.is_empty())
@@ -71,7 +78,7 @@ pub(crate) fn register() {
     GucRegistry::define_string_guc(
         c"fakegres.storage",
         c"The store that holds fakegres tables.",
-        c"'embedded' (a directory in the data directory) or 'embedded:///absolute/directory'.",
+        c"'embedded' (a directory in the data directory), 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...' or 'redis+unix:///path/to/socket'.",
         &STORAGE,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
@@ -123,6 +130,14 @@ pub(crate) fn register() {
         3_600_000,
         GucContext::Userset,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_bool_guc(
+        c"fakegres.redis_require_durable",
+        c"Refuse a Redis server that may lose acknowledged commits.",
+        c"It must have appendonly yes, appendfsync always and maxmemory-policy noeviction. Off: such a server is used, and a warning says so once per session.",
+        &REDIS_REQUIRE_DURABLE,
+        GucContext::Suset,
+        GucFlags::default(),
     );
     GucRegistry::define_string_guc(
         c"fakegres.as_of",

@@ -1,10 +1,10 @@
-//! The embedded store's writer process, and how backends find their store.
+//! The embedded store's writer process, and how backends find it.
 //!
 //! The writer is a background worker that PostgreSQL starts with the server and restarts if it ends;
 //! it exists only if the library is preloaded. It serves the directory that `fakegres.storage` named
-//! when the server started.
+//! when the server started; there is none if that was another kind of store.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,9 +18,7 @@ use pgrx::prelude::*;
 use crate::error::raise;
 use crate::session::Backend;
 use crate::settings;
-
-/// The directory inside the data directory, which is every server process's working directory.
-const DIRECTORY: &str = "fakegres";
+use crate::store::Place;
 
 /// Raises an error if an extension is being created that could not be used.
 pub(crate) fn check_creation() {
@@ -53,6 +51,9 @@ pub(crate) fn register() {
         return;
     }
     PRELOADED.set(true);
+    if matches!(Place::parse(&settings::storage()), Ok(Place::Redis(_))) {
+        return;
+    }
     BackgroundWorkerBuilder::new("fakegres writer")
         .set_type("fakegres writer")
         .set_library("fakegres_am")
@@ -63,33 +64,13 @@ pub(crate) fn register() {
         .load();
 }
 
-/// Opens the store that a URL names.
-pub(crate) fn connect(url: &str, namespace: &str) -> Result<Rc<dyn Store>> {
-    require_preloaded();
-    let dir = directory(url)?;
+/// Opens the embedded store in a directory.
+pub(crate) fn connect(dir: &Path, namespace: &str) -> Result<Rc<dyn Store>> {
     let options = LmdbOptions {
         connect_timeout: settings::connect_timeout().as_millis() as u32,
         ..Default::default()
     };
-    Ok(Rc::new(Lmdb::connect(&dir, &identity(), namespace, options)?))
-}
-
-fn directory(url: &str) -> Result<PathBuf> {
-    let scheme = url.split(':').next().unwrap_or_default();
-    match url {
-        "embedded" => return Ok(PathBuf::from(DIRECTORY)),
-        _ if url.starts_with("embedded:///") => {
-            return Ok(PathBuf::from(&url["embedded://".len()..]));
-        }
-        _ => {}
-    }
-    // The rest of an address may hold a password.
-    Err(Error::Misconfigured(match scheme {
-        "redis" | "rediss" | "redis+unix" | "fdb" => {
-            format!("fakegres.storage: stores of kind \"{scheme}\" are not in this version")
-        }
-        _ => "fakegres.storage names no kind of store that fakegres knows".into(),
-    }))
+    Ok(Rc::new(Lmdb::connect(dir, &identity(), namespace, options)?))
 }
 
 /// Which server this is: its cluster and where its data directory is.
@@ -135,9 +116,10 @@ pub extern "C-unwind" fn fakegres_writer_main(_arg: pg_sys::Datum) {
     unsafe { pg_sys::proc_exit(1) }
 }
 
-/// Serves the store until the process is asked to end.
+/// Serves the store until the process is asked to end. A restarted writer may find that the setting
+/// names another kind of store by now.
 fn serve() -> Result<()> {
-    let dir = directory(&settings::storage())?;
+    let Place::Embedded(dir) = Place::parse(&settings::storage())? else { return Ok(()) };
     // SAFETY: reads a variable that the postmaster set before it forked.
     let backends = unsafe { pg_sys::MaxBackends }.max(0) as u32;
     let options =
