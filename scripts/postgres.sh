@@ -40,8 +40,8 @@ pick_postgres() {
 # Which stores this version has. The others are named in its documents, so asking for one gets an answer.
 check_store() {
   case $STORE in
-    embedded) ;;
-    redis | fdb) die "STORE=$STORE: not in this version; only STORE=embedded is" ;;
-    *) die "STORE=$STORE: there is no such store; use STORE=embedded" ;;
+    embedded | redis) ;;
+    fdb) die "STORE=fdb: not in this version; STORE=embedded and STORE=redis are" ;;
+    *) die "STORE=$STORE: there is no such store; use STORE=embedded or STORE=redis" ;;
   esac
 }

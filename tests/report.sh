@@ -5,7 +5,12 @@
 # shellcheck source=scripts/environment.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 
-report() { printf '%s\t%s\n' "$1" "$2" >> "$RESULTS"; }
+# What another store than the usual one did has its name in front.
+report() {
+  local name=$2
+  [ "$STORE" = embedded ] || name=$STORE/$name
+  printf '%s\t%s\n' "$1" "$name" >> "$RESULTS"
+}
 
 passed() { report passed "$1"; printf 'ok       %s\n' "$1"; }
 failed() { report failed "$1"; printf 'FAILED   %s\n' "$1"; }

@@ -4,7 +4,8 @@
 #   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank crash trouble
 #
 # PG=15|17|18 or PG_CONFIG choose the server, T=… the tests whose name contains it, AM=heap tries
-# the SQL suites themselves against plain tables. The last line counts; the exit status is 0 only
+# the SQL suites themselves against plain tables. STORE=redis takes a private redis-server for what
+# the suites named below for it; a run with neither STORE nor suites ends with some of them on Redis. The last line counts; the exit status is 0 only
 # when nothing failed. INSTALLED=1 takes the extension as it is installed and builds nothing.
 
 # shellcheck source=scripts/cluster.sh
@@ -14,9 +15,15 @@
 # shellcheck source=tests/report.sh
 . "$root/tests/report.sh"
 
-suites=("$@")
-[ "${#suites[@]}" -gt 0 ] || suites=(cargo lint sql isolation fakegres dump bank crash trouble)
 check_store
+suites=("$@") also_on_redis=()
+if [ "${#suites[@]}" -eq 0 ]; then
+  case $STORE in
+    redis) suites=(sql isolation fakegres bank crash) ;;
+    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql bank crash) ;;
+  esac
+fi
+[ "$AM" = fakegres ] || also_on_redis=()
 pick_postgres
 
 server=test-pg$PG
@@ -25,7 +32,7 @@ exec 8> "$run_dir/$server.lock"
 flock --nonblock 8 || die "another test run with PostgreSQL $PG is under way in $run_dir; FAKEGRES_RUN_DIR=/elsewhere runs beside it"
 
 RESULTS=$(mktemp)
-export AM STORE RESULTS run_dir
+export AM STORE RESULTS run_dir PARALLEL DURATION LOOPS
 trap 'cluster_destroy "$server" 2>/dev/null || true; rm -f "$RESULTS"' EXIT
 
 # Waiting for disks proves nothing here: no test pulls the machine's plug. Autovacuum comes often,
@@ -73,9 +80,9 @@ run_suite() {
 
 needs_server() { case $1 in cargo | lint) false ;; *) true ;; esac; }
 
-main() {
+run_suites() {
   local suite started=no
-  for suite in "${suites[@]}"; do
+  for suite; do
     if needs_server "$suite" && [ $started = no ]; then
       if [ "$AM" = fakegres ] && [ "${INSTALLED:-0}" != 1 ]; then
         build_extension
@@ -87,7 +94,16 @@ main() {
     run_suite "$suite"
   done
   check_server_log
-  skipped redis 'not in this version'
+}
+
+main() {
+  run_suites "${suites[@]}"
+  if [ "${#also_on_redis[@]}" -gt 0 ]; then
+    cluster_destroy "$server"
+    # The second round is about the store: it need not last as long as the first.
+    STORE=redis INSTALLED=1 DURATION=${DURATION:-5} LOOPS=${LOOPS:-3}
+    run_suites "${also_on_redis[@]}"
+  fi
   skipped fdb 'not in this version'
   [ "$(count failed)" = 0 ] || { echo 'failed:'; sed -n 's/^failed\t/  /p' "$RESULTS"; }
   echo "$(count passed) passed, $(count failed) failed, $(count skipped) skipped"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 of backends and of the whole server under load (tests/stress/crash.py), on a cluster of its
-# own, with the settings of a real one: LOOPS crashes each.
+# kill -9 of backends, of the whole server, and of a store that is a server, under load
+# (tests/stress/crash.py), on a cluster of its own, with the settings of a real one: LOOPS crashes each.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -12,7 +12,10 @@ name=crash-pg$PG
 loops=${LOOPS:-5}
 trap 'cluster_destroy "$name" 2>/dev/null || true' EXIT
 
-for what in backend server; do
+victims=(backend server)
+[ "$STORE" = embedded ] || [ "$AM" != fakegres ] || victims+=(store)
+
+for what in "${victims[@]}"; do
   wanted "crash/$what" || continue
   cluster_destroy "$name"
   cluster_create "$name" "max_connections = 50"
@@ -22,6 +25,6 @@ for what in backend server; do
   psql -X -q -c "ALTER DATABASE postgres SET default_table_access_method = '$AM'"
   SHOW=last run_test "crash/$what" timeout $((loops * 60 + 120)) \
     python3 "$root/tests/stress/crash.py" postgres "$(cluster_dir "$name")/data" "$what" "$loops" \
-    "$root/scripts/cluster.sh" start "$name"
+    "$root/scripts/cluster.sh" "$name"
   if grep -E 'PANIC:|TRAP:' "$(cluster_dir "$name")/server.log"; then failed "crash/$what recovers without a panic"; fi
 done

@@ -10,4 +10,9 @@ play() {
     python3 "$root/tests/fold.py"
 }
 
-compare_all sql "$root"/tests/sql/*.sql
+files=("$root"/tests/sql/*.sql)
+if [ "$STORE" = redis ]; then
+  skipped sql/values_huge 'a value in Redis has at most 32 MB'
+  mapfile -t files < <(printf '%s\n' "${files[@]}" | grep -v '/values_huge\.sql$')
+fi
+compare_all sql "${files[@]}"

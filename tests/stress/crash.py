@@ -2,11 +2,11 @@
 """Crashes: processes are killed with -9 under load; then every acknowledged commit is there, whole,
 and no other.
 
-crash.py DATABASE DATA_DIRECTORY backend|server LOOPS RESTART_COMMAND…
+crash.py DATABASE DATA_DIRECTORY backend|server|store LOOPS CLUSTER_SCRIPT CLUSTER
 
 `backend` kills one process of the server, mostly a backend that is just committing, and lets the
-server recover by itself. `server` kills every process of the server at once and runs the restart
-command. Every transaction writes one row into each of two tables and one counter, so half a commit
+server recover by itself. `server` kills every process of the server at once and starts it again by the
+script. `store` does the same to the store's own server, under backends that live on. Every transaction writes one row into each of two tables and one counter, so half a commit
 would show. Beside them a session creates, fills, truncates, rewrites and drops tables, so that
 there is something to clear away.
 """
@@ -175,7 +175,22 @@ def kill_backend(load, rng, data):
     kill(rng.choice(backends))
 
 
-def kill_server(data, restart):
+def run(script, verb, cluster):
+    subprocess.run([script, verb, cluster], check=True, stdout=subprocess.DEVNULL)
+
+
+def kill_store(load, rng, cluster):
+    """Kills the store's server, mostly while something is committed, and brings it back."""
+    load.committing.clear()
+    load.committing.wait(5)
+    time.sleep(rng.uniform(0, 0.004))
+    run(*cluster("kill_store"))
+    time.sleep(rng.uniform(0, 0.5))
+    run(*cluster("start_store"))
+    time.sleep(0.3)
+
+
+def kill_server(data, cluster):
     """Kills the postmaster first, so that nothing can clean up, then all that it started."""
     head = postmaster(data)
     family = [head, *children(head)]
@@ -183,7 +198,7 @@ def kill_server(data, restart):
         kill(process)
     while not all(dead(process) for process in family):
         time.sleep(0.01)
-    subprocess.run(restart, check=True, stdout=subprocess.DEVNULL)
+    run(*cluster("start"))
 
 
 def dead(process):
@@ -230,27 +245,32 @@ def check(database, tally, rounds, sweeps):
     return complaints
 
 
-def crash(database, data, what, restart, tally, rounds, rng):
+def crash(database, data, what, cluster, tally, rounds, rng):
     load = Load(database, tally, rounds)
     time.sleep(rng.uniform(0.3, 1.0))
     if what == "backend":
         kill_backend(load, rng, data)
         time.sleep(0.3)
+    elif what == "store":
+        kill_store(load, rng, cluster)
     else:
-        kill_server(data, restart)
+        kill_server(data, cluster)
     load.end()
     wait_until_up(database)
     return load.surprises
 
 
-def main(database, data, what, loops, *restart):
+def main(database, data, what, loops, script, name):
+    def cluster(verb):
+        return script, verb, name
+
     for statement in SCHEMA.split(";"):
         query(database, statement)
     sweeps = query(database, "SELECT count(*) FROM pg_am WHERE amname = current_setting('default_table_access_method') AND amname = 'fakegres'") == ["1"]
     tally, rounds, rng = Tally(), Rounds(), random.Random(7)
     complaints = []
     for loop in range(int(loops)):
-        complaints = crash(database, data, what, restart, tally, rounds, rng)
+        complaints = crash(database, data, what, cluster, tally, rounds, rng)
         complaints += check(database, tally, rounds, sweeps)
         if complaints:
             break
