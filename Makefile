@@ -2,7 +2,7 @@
 #
 #   PG=15|17|18          which PostgreSQL (15 from Debian; 17 and 18 are built once, into a cache)
 #   PG_CONFIG=/path      or exactly this one
-#   STORE=embedded       which store; redis and fdb are not in this version
+#   STORE=embedded|redis which store; redis is a redis-server of its own. fdb is not in this version
 #   T=text               only the tests whose name contains it
 #   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash trouble
 

@@ -10,6 +10,7 @@ check_store
 need_rust
 pick_postgres
 name=pg$PG
+[ "$STORE" = embedded ] || name+=-$STORE
 
 demonstrate() {
   psql -X -q -v ON_ERROR_STOP=1 -P pager=off -P linestyle=unicode -P border=2 "$@"

@@ -15,7 +15,7 @@ SELECT current_setting('fakegres.storage') LIKE store || '%' AS store, reachable
 SELECT fakegres.sweep() >= 0;
 SELECT fakegres.sweep();
 SELECT count(*), sum(id) FROM t;
-SHOW fakegres.storage;
+SELECT current_setting('fakegres.storage') <> '' AS shown;
 SELECT name FROM pg_settings WHERE name LIKE 'fakegres.%' ORDER BY name;
 -- Other users can use tables and cannot look inside.
 CREATE ROLE fk_guest;
