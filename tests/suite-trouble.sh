@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Bad input and trouble: wrong stores, damage, full disks, a stopped or killed writer, too little
-# memory. Each file of tests/trouble is a group of cases on clusters of their own.
+# Bad input and trouble: wrong stores, damage, full disks, a stopped or killed writer or Redis, too
+# little memory. Each file of tests/trouble is a group of cases on clusters of their own.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
 # shellcheck source=tests/report.sh
 . "$root/tests/report.sh"
 
+if [ "$STORE" != embedded ]; then
+  skipped trouble "STORE=$STORE: these tests choose their stores themselves"
+  exit 0
+fi
 if [ "$AM" != fakegres ]; then
   skipped trouble "AM=$AM: these tests are about fakegres tables only"
   exit 0
@@ -16,6 +20,7 @@ pick_postgres
 TROUBLE_RUN_DIR=$(run_dir)
 export TROUBLE_RUN_DIR PATH="$bindir:$PATH"
 
-for group in address damage full writer memory large leftover history; do
+need_redis
+for group in address redis damage full writer memory large leftover history; do
   timeout 300 python3 "$root/tests/trouble/$group.py" || failed "trouble/$group ran to its end"
 done

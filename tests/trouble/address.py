@@ -19,7 +19,8 @@ def wrong_addresses():
         cluster.run("GRANT SELECT ON t TO alice")
         for url, message in (
             ("nonsense://x", "no kind of store"),
-            (f"redis://user:{SECRET}@host", '"redis" are not in this version'),
+            (f"redis://user:{SECRET}@host:port", "makes no sense"),
+            (f"fdb://{SECRET}", "FoundationDB"),
             (f"embedded://{SECRET}", "no kind of store"),
             ("", "no kind of store"),
         ):
@@ -37,7 +38,7 @@ def wrong_addresses():
 
 
 def hidden_from_users(cluster):
-    cluster.run(f"ALTER ROLE alice SET fakegres.storage = 'redis://user:{SECRET}@host'")
+    cluster.run(f"ALTER ROLE alice SET fakegres.storage = 'redis://user:{SECRET}@host/x'")
     with cluster.session(user="alice") as session:
         refused("42501", lambda: session.run("SHOW fakegres.storage"))
         refused("42501", lambda: session.run("SELECT current_setting('fakegres.storage')"))

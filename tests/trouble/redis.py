@@ -1,0 +1,327 @@
+"""Redis in trouble: every refusal has its own SQLSTATE and hint and passes with its cause, lost data is
+found before it gives a wrong answer, who waits can be made to stop, and no password is ever shown."""
+
+import glob
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from harness import Cluster, Timed, as_server, equal, give_to_server, main, refused, wait_for
+
+SECRET = "hunter2"
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+# Seconds. What passes is tried again for as long.
+PATIENCE = "300ms"
+
+
+class Redis:
+    """A redis-server in a cluster's directory, reached by a Unix socket."""
+
+    def __init__(self, cluster, *settings):
+        self.dir = os.path.join(cluster.dir, "redis")
+        os.makedirs(self.dir, exist_ok=True)
+        give_to_server(self.dir)
+        self.socket, self.settings = os.path.join(cluster.dir, "redis.sock"), settings
+        os.chmod(cluster.dir, 0o777)
+        self.url = f"redis+unix://{self.socket}"
+        self.start()
+
+    def start(self):
+        if os.path.exists(self.socket):
+            os.remove(self.socket)
+        command = ["redis-server", "--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "777"]
+        command += ["--save", "", "--dir", self.dir, *self.settings]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_server())
+        wait_for("redis-server listens", lambda: self.tell("PING") in ("PONG", "NOAUTH Authentication required."))
+
+    def tell(self, *command):
+        said = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        done = subprocess.run(["redis-cli", "-s", self.socket, *command], **said)
+        return done.stdout.strip()
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+def started(cluster, redis, extra=""):
+    cluster.configure(f"fakegres.storage = '{redis.url}{extra}'\nfakegres.connect_timeout = {PATIENCE}")
+    cluster.start()
+    cluster.install()
+    cluster.run("CREATE TABLE t AS SELECT 1 AS id")
+    cluster.run("CREATE TABLE h (id int) USING heap")
+
+
+def soon(work, least=0.0, most=1.5):
+    """Runs work and checks when it ended: a second, and something for a machine that does other things."""
+    with Timed() as timed:
+        result = work()
+    assert least <= timed.seconds <= most, f"it took {timed.seconds:.2f} s"
+    return result
+
+
+def durability():
+    """Less than durable is said once in a session, shown, and refused if that is wished."""
+    with Cluster("redis-durability") as cluster, Redis(cluster) as redis:
+        started(cluster, redis)
+        with cluster.session() as session:
+            told = "\n".join(session.run("SELECT id FROM t"))
+            assert "WARNING:  01000: the Redis server may lose" in told and "appendfsync always" in told, told
+            equal(session.run("SELECT id FROM t"), ["1"], "the second statement")
+            shown = session.value("SELECT durability FROM fakegres.status()")
+            assert "lost with the server" in shown, shown
+            session.run("SET fakegres.redis_require_durable = on")
+            refused("55000", lambda: session.run("SELECT id FROM t"), "not as durable", "redis_require_durable")
+            redis.tell("CONFIG", "SET", "appendonly", "yes")
+            redis.tell("CONFIG", "SET", "appendfsync", "always")
+            equal(session.run("SELECT id FROM t"), ["1"], "a server that is durable now")
+            shown = session.value("SELECT durability FROM fakegres.status()")
+            assert "synced" in shown, shown
+        equal(cluster.run("SELECT id FROM t"), ["1"], "a new session is not warned")
+        redis.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        told = "\n".join(cluster.run("SELECT id FROM t"))
+        assert "noeviction" in told, told
+
+
+def refusals():
+    """What a server says no with, and that the same statement works when the reason is gone."""
+    with Cluster("redis-refusals") as cluster, Redis(cluster, *DURABLE, "--busy-reply-threshold", "100") as redis:
+        started(cluster, redis)
+        with cluster.session() as session:
+            equal(session.run("SELECT id FROM t"), ["1"])
+            no_memory(redis, session)
+            read_only(redis, session)
+            busy(redis, session)
+            no_disk(redis, session)
+            equal(session.value("SELECT count(*) FROM t"), "5", "every row that was refused once was written once")
+            crowded(redis, cluster, session)
+        damaged(redis, cluster)
+
+
+def mended(session):
+    session.run("INSERT INTO t VALUES (2)")
+
+
+def no_memory(redis, session):
+    redis.tell("CONFIG", "SET", "maxmemory", "1")
+    refused("53200", lambda: session.run("INSERT INTO t VALUES (2)"), "OOM", "maxmemory")
+    equal(session.value("SELECT count(*) FROM t"), "1", "reads go on")
+    redis.tell("CONFIG", "SET", "maxmemory", "0")
+    mended(session)
+
+
+def read_only(redis, session):
+    redis.tell("REPLICAOF", "127.0.0.1", "1")
+    soon(lambda: refused("25006", lambda: session.run("INSERT INTO t VALUES (2)"), "", "takes writes"), 0.25)
+    redis.tell("REPLICAOF", "NO", "ONE")
+    mended(session)
+
+
+def busy(redis, session):
+    """Somebody's long script: waited for within connect_timeout, and then said."""
+    script = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end"
+    blocker = threading.Thread(target=redis.tell, args=("EVAL", script, "0"))
+    blocker.start()
+    time.sleep(0.3)
+    soon(lambda: refused("57P03", lambda: session.run("SELECT id FROM t"), "BUSY", "Try again"), 0.25)
+    blocker.join()
+    mended(session)
+
+
+def no_disk(redis, session):
+    redis.tell("CONFIG", "SET", "save", "3600 1")
+    os.chmod(redis.dir, 0o555)
+    redis.tell("BGSAVE")
+    wait_for("the snapshot fails", lambda: "rdb_last_bgsave_status:err" in redis.tell("INFO", "persistence"))
+    refused("58030", lambda: session.run("INSERT INTO t VALUES (2)"), "MISCONF", "disk")
+    equal(session.value("SELECT count(*) > 0 FROM t"), "t", "reads go on")
+    os.chmod(redis.dir, 0o777)
+    redis.tell("CONFIG", "SET", "save", "")
+    redis.tell("BGSAVE")
+    wait_for("the snapshot works", lambda: "rdb_last_bgsave_status:ok" in redis.tell("INFO", "persistence"))
+    mended(session)
+
+
+def crowded(redis, cluster, session):
+    redis.tell("CONFIG", "SET", "maxclients", "1")
+    refused("57P03", lambda: cluster.run("SELECT id FROM t"), "max number of clients")
+    session.close()
+    # redis-cli cannot get in either until the session has left.
+    wait_for("there is room", lambda: redis.tell("CONFIG", "SET", "maxclients", "100") == "OK")
+
+
+def damaged(redis, cluster):
+    for key in redis.tell("--scan", "--pattern", "fakegres:{default}:p:*").splitlines():
+        redis.tell("SET", key, "not ours")
+    refused("XX001", lambda: cluster.run("SELECT * FROM t"), "WRONGTYPE")
+
+
+def lost_data():
+    """Restarted empty, flushed, made anew, or older than what any session ever saw."""
+    for loss in (restarted_empty, flushed, made_anew, older):
+        with Cluster("redis-lost") as cluster, Redis(cluster) as redis:
+            started(cluster, redis)
+            with cluster.session() as idle:
+                idle.run("SELECT id FROM t")
+                cluster.run("INSERT INTO t VALUES (2)")
+                loss(cluster, redis)
+                for statement in ("SELECT * FROM t", "INSERT INTO t VALUES (3)", "CREATE TABLE u (id int)"):
+                    refused("XX001", lambda: idle.run(statement), "lost", "Restore")
+                    refused("XX001", lambda: cluster.run(statement), "lost", "Restore")
+                equal(idle.run("SELECT count(*) FROM h"), ["0"], "heap tables")
+            cluster.restart()
+            refused("XX001", lambda: cluster.run("SELECT * FROM t"), "lost", "Restore")
+
+
+def restarted_empty(_, redis):
+    redis.kill()
+    redis.start()
+
+
+def flushed(_, redis):
+    redis.tell("FLUSHALL")
+
+
+def made_anew(_, redis):
+    """Somebody else makes the namespace again: the same key, another id."""
+    redis.tell("FLUSHALL")
+    redis.tell("HSET", "fakegres:{default}", "id", "0" * 31 + "1", "version", "~" * 8, "floor", "0" * 8, "segments", "0", "format", "1")
+
+
+def older(_, redis):
+    """A failover to a replica that was behind: what one session saw last, the idle one never saw."""
+    one_before = """
+        local high, low = struct.unpack('>I4I4', redis.call('HGET', KEYS[1], 'version'))
+        redis.call('HSET', KEYS[1], 'version', struct.pack('>I4I4', high, low - 1))
+        return 'older'
+    """
+    equal(redis.tell("EVAL", one_before, "1", "fakegres:{default}"), "older")
+
+
+def accepted_loss():
+    """Who removes what is remembered goes on with what is there."""
+    with Cluster("redis-accepted") as cluster, Redis(cluster) as redis:
+        started(cluster, redis)
+        cluster.run("INSERT INTO t VALUES (2)")
+        older(cluster, redis)
+        refused("XX001", lambda: cluster.run("SELECT * FROM t"), "lost")
+        files = glob.glob(f"{cluster.data}/fakegres/redis-*")
+        equal(len(files), 1, "files that remember")
+        cluster.stop()
+        os.remove(files[0])
+        cluster.start()
+        cluster.run("INSERT INTO t VALUES (3)")
+        with open(glob.glob(f"{cluster.data}/fakegres/redis-*")[0], "rb") as file:
+            assert redis.socket.encode() in file.read()
+
+
+def restarts():
+    """A Redis that restarts with everything is not taken for one that lost something."""
+    with Cluster("redis-restarts") as cluster, Redis(cluster, *DURABLE) as redis:
+        started(cluster, redis)
+        with cluster.session() as session:
+            for number in range(2, 5):
+                session.run(f"INSERT INTO t VALUES ({number})")
+                redis.kill()
+                refused("08006", lambda: cluster.run("SELECT * FROM t"), "cannot connect")
+                redis.start()
+                equal(session.value("SELECT count(*) FROM t"), str(number), "in a session that was there")
+                equal(cluster.value("SELECT count(*) FROM t"), str(number), "in a new session")
+
+
+def stopped():
+    """Whoever waits for a Redis that stands still stops within a second."""
+    with Cluster("redis-stopped") as cluster, Redis(cluster, *DURABLE) as redis:
+        started(cluster, redis)
+        sessions = [cluster.session() for _ in range(5)]
+        for session in sessions:
+            session.run("SELECT * FROM t")
+        reader, writer, block, canceled, patient = sessions
+        redis.signal(signal.SIGSTOP)
+        try:
+            for session in (reader, writer, block):
+                session.run("SET statement_timeout = '300ms'")
+            equal(reader.run("SELECT count(*) FROM h"), ["0"], "heap tables")
+            soon(lambda: refused("57014", lambda: reader.run("SELECT * FROM t")), 0.25)
+            soon(lambda: refused("57014 08007", lambda: writer.run("INSERT INTO t VALUES (2)")), 0.25)
+            block.run("SET statement_timeout = 0")
+            canceled.send("INSERT INTO t VALUES (3)")
+            time.sleep(0.3)
+            cluster.run(f"SELECT pg_cancel_backend({canceled.backend})")
+            soon(lambda: refused("57014 08007", canceled.answer))
+            patient.send("INSERT INTO t VALUES (100)")
+            soon(lambda: refused("08006", lambda: cluster.run("SELECT * FROM t"), "does not answer"), 0.25)
+            soon(lambda: newcomer(cluster), 0.25)
+        finally:
+            redis.signal(signal.SIGCONT)
+        equal(patient.answer(), [], "the answer of the one who waited")
+        for number, session in enumerate(sessions, start=10):
+            session.run("SET statement_timeout = 0")
+            session.run(f"INSERT INTO t VALUES ({number})")
+        twice = cluster.run("SELECT id FROM t GROUP BY id HAVING count(*) > 1")
+        equal(twice, [], "rows that are there twice")
+        equal(cluster.value("SELECT count(*) FROM t WHERE id >= 10"), "6", "acknowledged rows")
+
+
+def newcomer(cluster):
+    """A session that makes its first connection can be stopped as well."""
+    with cluster.session() as session:
+        session.run("SET fakegres.connect_timeout = '1min'")
+        session.run("SET statement_timeout = '300ms'")
+        refused("57014", lambda: session.run("SELECT * FROM t"))
+
+
+def secrets():
+    """The password works, and stands nowhere but in the setting that superusers read."""
+    with Cluster("redis-secrets", "log_min_messages = debug1\n") as cluster, Redis(cluster, *DURABLE, "--requirepass", SECRET) as redis:
+        started(cluster, redis, f"?password={SECRET}")
+        shown = "\n".join(cluster.run("SELECT s FROM fakegres.status() s"))
+        shown += "\n".join(cluster.run("SELECT t FROM fakegres.tables t"))
+        for url in (
+            f"{redis.url}?password=not-{SECRET}",
+            f"{redis.url}?user=nobody&password={SECRET}",
+            f"{redis.url}",
+        ):
+            shown += refusal_of(cluster, url, "28000", "user and password")
+        for url, sqlstate in (
+            (f"redis://user:{SECRET}@127.0.0.1:1/0", "08006"),
+            (f"rediss://user:{SECRET}@127.0.0.1:1/0", "08006"),
+            (f"redis://{SECRET}@127.0.0.1:1/0", "22023"),
+            (f"redis://:{SECRET}@127.0.0.1:1/{SECRET}", "22023"),
+            (f"redis+unix://{SECRET}", "22023"),
+        ):
+            shown += refusal_of(cluster, url, sqlstate, "fakegres.storage")
+        for name in glob.glob(f"{cluster.data}/fakegres/*"):
+            with open(name, "rb") as file:
+                shown += name + str(file.read())
+        assert SECRET not in shown, shown
+        cluster.run("CREATE ROLE alice LOGIN; GRANT SELECT ON t TO alice")
+        with cluster.session(user="alice") as session:
+            equal(session.run("SELECT id FROM t"), ["1"], "a user who knows no password")
+            equal(session.run("SELECT name FROM pg_settings WHERE setting LIKE '%hunter%'"), [], "pg_settings")
+            refused("42501", lambda: session.run("SHOW fakegres.storage"))
+        lines = [line for line in cluster.log().splitlines() if SECRET in line and "SET fakegres.storage" not in line]
+        equal(lines, [], "lines of the log with the password")
+
+
+def refusal_of(cluster, url, sqlstate, hint):
+    """Everything that a session with this address is told, but what it said itself."""
+    cluster.run("CREATE ROLE other LOGIN SUPERUSER" if url.endswith("not-" + SECRET) else "SELECT 1")
+    cluster.run(f"ALTER ROLE other SET fakegres.storage = '{url}'")
+    with cluster.session(user="other") as session:
+        error = refused(sqlstate, lambda: session.run("SELECT id FROM t"), "", hint)
+        return error.text + session.value("SELECT s FROM fakegres.status() s")
+
+
+main(durability, refusals, lost_data, accepted_loss, restarts, stopped, secrets)
