@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py for what is
-# measured and how; BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
+# measured and how, and bench/redis.py for what STORE=redis adds; BENCH_ROWS, BENCH_REPEAT,
+# BENCH_SECONDS and BENCH_CLIENTS make it larger.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -8,6 +9,8 @@
 . "$root/scripts/extension.sh"
 
 check_store
+# A load into a table that others see is one transaction, and Redis takes 64 MB at once.
+[ "$STORE" != redis ] || export BENCH_ROWS=${BENCH_ROWS:-300000}
 pick_postgres
 need_packages python3
 name=bench-pg$PG
@@ -29,3 +32,4 @@ cluster_start "$name"
 cluster_use "$name"
 [ "$AM" != fakegres ] || psql -X -q -c 'CREATE EXTENSION fakegres_am'
 python3 "$root/bench/measure.py" heap "$AM"
+if [ "$STORE" = redis ] && [ "$AM" = fakegres ]; then python3 "$root/bench/redis.py" "$(redis_socket "$name")"; fi
