@@ -1,14 +1,16 @@
-"""Redis in trouble: every refusal has its own SQLSTATE and hint and passes with its cause, lost data is
+"""Redis reached in every way, and in trouble: every refusal has its own SQLSTATE and hint and passes with its cause, lost data is
 found before it gives a wrong answer, who waits can be made to stop, and no password is ever shown."""
 
 import glob
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 
-from harness import Cluster, Timed, as_server, equal, give_to_server, main, refused, wait_for
+from harness import Cluster, Skip, Timed, as_server, equal, give_to_server, main, refused, wait_for
 
 SECRET = "hunter2"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -324,4 +326,64 @@ def refusal_of(cluster, url, sqlstate, hint):
         return error.text + session.value("SELECT s FROM fakegres.status() s")
 
 
-main(durability, refusals, lost_data, accepted_loss, restarts, stopped, secrets)
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def certify(cluster):
+    """A certificate authority, and what it says of `localhost`, for server and client alike."""
+    if not shutil.which("openssl"):
+        raise Skip("there is no openssl")
+    paths = {name: os.path.join(cluster.dir, f"{name}.pem") for name in ("ca", "ca-key", "cert", "key", "request")}
+    with open(f"{cluster.dir}/names", "w") as names:
+        names.write("subjectAltName = DNS:localhost\n")
+    for arguments in (
+        f"req -x509 -newkey rsa:2048 -nodes -keyout {paths['ca-key']} -out {paths['ca']} -subj /CN=authority",
+        f"req -newkey rsa:2048 -nodes -keyout {paths['key']} -out {paths['request']} -subj /CN=localhost",
+        f"x509 -req -in {paths['request']} -CA {paths['ca']} -CAkey {paths['ca-key']} -CAcreateserial "
+        f"-out {paths['cert']} -extfile {cluster.dir}/names",
+    ):
+        subprocess.run(["openssl", *arguments.split()], check=True, capture_output=True)
+    for path in paths.values():
+        give_to_server(path)
+    return paths
+
+
+def addresses():
+    """TCP with a user and a database, and TLS with certificates on both sides."""
+    with Cluster("redis-addresses") as cluster:
+        paths, plain, encrypted = certify(cluster), free_port(), free_port()
+        tls = ("--tls-port", str(encrypted), "--tls-cert-file", paths["cert"], "--tls-key-file", paths["key"])
+        with Redis(cluster, *DURABLE, *tls, "--tls-ca-cert-file", paths["ca"], "--tls-auth-clients", "yes") as redis:
+            started(cluster, redis)
+            redis.tell("CONFIG", "SET", "port", str(plain))
+            redis.tell("ACL", "SETUSER", "me@home", "on", f">{SECRET}", "~fakegres:*", "+@all")
+            mine = f"?cacert={paths['ca']}&cert={paths['cert']}&key={paths['key']}"
+            for url in (
+                f"redis://me%40home:{SECRET}@127.0.0.1:{plain}/3",
+                f"rediss://me%40home:{SECRET}@localhost:{encrypted}/4{mine}",
+            ):
+                use(cluster, url)
+            for url, message in (
+                (f"rediss://localhost:{encrypted}/5", "TLS"),
+                (f"rediss://127.0.0.1:{encrypted}/5{mine}", "TLS: invalid peer certificate"),
+                (f"rediss://localhost:{encrypted}/5?cacert=/nowhere", "cannot read /nowhere"),
+            ):
+                with cluster.session() as session:
+                    session.run(f"SET fakegres.storage = '{url}'")
+                    refused("22023", lambda: session.run("CREATE TABLE u (id int)"), message, "rediss://")
+
+
+def use(cluster, url):
+    """A table of its own in the store that an address names, which is another one than before."""
+    with cluster.session() as session:
+        session.run(f"SET fakegres.storage = '{url}'")
+        refused("55000", lambda: session.run("SELECT * FROM t"))
+        session.run("CREATE TABLE there AS SELECT 7 AS id")
+        equal(session.run("SELECT id FROM there"), ["7"])
+        session.run("DROP TABLE there")
+
+
+main(addresses, durability, refusals, lost_data, accepted_loss, restarts, stopped, secrets)

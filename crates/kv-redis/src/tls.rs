@@ -39,7 +39,7 @@ pub(crate) fn connect(
                 patience.wait(stream.sock.as_fd(), out, env)?;
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Error::Denied(format!("TLS: {error}")));
+                return Err(Error::Misconfigured(format!("TLS: {error}")));
             }
             Err(error) => return Err(Error::Unavailable(format!("TLS: {error}"))),
         }
