@@ -367,7 +367,7 @@ def addresses():
             ):
                 use(cluster, url)
             for url, message in (
-                (f"rediss://localhost:{encrypted}/5", "TLS"),
+                (f"rediss://localhost:{encrypted}/5", "certificate"),
                 (f"rediss://127.0.0.1:{encrypted}/5{mine}", "TLS: invalid peer certificate"),
                 (f"rediss://localhost:{encrypted}/5?cacert=/nowhere", "cannot read /nowhere"),
             ):

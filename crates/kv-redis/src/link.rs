@@ -90,6 +90,8 @@ pub(crate) struct Link {
     parser: Parser,
     outgoing: Vec<u8>,
     sent: usize,
+    /// Why nothing more can be sent. A server that closes a connection may have said why before.
+    closed: Option<Error>,
 }
 
 impl Link {
@@ -99,16 +101,28 @@ impl Link {
         env: &dyn Environment,
     ) -> Result<Link> {
         let stream = BufReader::with_capacity(INCOMING, Stream::connect(address, patience, env)?);
-        Ok(Link { stream, parser: Parser::new(), outgoing: Vec::new(), sent: 0 })
+        Ok(Link { stream, parser: Parser::new(), outgoing: Vec::new(), sent: 0, closed: None })
     }
 
-    /// Sends a command as far as that goes without waiting.
-    pub(crate) fn send(&mut self, command: &Cmd) -> Result<()> {
+    /// Sends a command as far as that goes without waiting. What breaks here shows to who waits for
+    /// the reply, after what the server has said.
+    pub(crate) fn send(&mut self, command: &Cmd) {
         command.write_packed_command(&mut self.outgoing);
-        self.pump()
+        self.pump();
     }
 
-    fn pump(&mut self) -> Result<()> {
+    fn pump(&mut self) {
+        if self.closed.is_none()
+            && let Err(error) = self.try_pump()
+        {
+            self.closed = Some(error);
+        }
+        if self.closed.is_some() {
+            self.recycle();
+        }
+    }
+
+    fn try_pump(&mut self) -> Result<()> {
         while self.sent < self.outgoing.len() {
             match self.stream.get_mut().write(&self.outgoing[self.sent..]) {
                 Ok(0) => return Err(lost("it takes no more")),
@@ -149,11 +163,15 @@ impl Link {
 
     /// The next reply, if it is there.
     pub(crate) fn poll(&mut self) -> Result<Option<Value>> {
-        self.pump()?;
-        match self.parser.parse_value(&mut self.stream) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_timeout() => Ok(None),
-            Err(error) => Err(lost(&error.to_string())),
+        self.pump();
+        match (self.parser.parse_value(&mut self.stream), self.closed.take()) {
+            (Ok(value), closed) => {
+                self.closed = closed;
+                Ok(Some(value))
+            }
+            (Err(_), Some(closed)) => Err(closed),
+            (Err(error), None) if error.is_timeout() => Ok(None),
+            (Err(error), None) => Err(lost(&error.to_string())),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Pipeline {
         patience: &mut Patience,
         env: &dyn Environment,
     ) -> Answer<Value> {
-        self.send(command, Expected::Caller)?;
+        self.send(command, Expected::Caller);
         loop {
             let (expected, value) = self.receive(patience, env)?;
             match expected {
@@ -82,17 +82,17 @@ impl Pipeline {
     }
 
     /// Asks for a page that a ticket will come for.
-    pub(crate) fn ask_for_page(&mut self, command: &Cmd, ticket: u64) -> Answer<()> {
-        self.send(command, Expected::Ticket(ticket))
+    pub(crate) fn ask_for_page(&mut self, command: &Cmd, ticket: u64) {
+        self.send(command, Expected::Ticket(ticket));
     }
 
     /// Asks for pages that are expected, in a transaction.
-    pub(crate) fn ask_for_pages(&mut self, commands: [&Cmd; 4], ticket: u64) -> Answer<()> {
+    pub(crate) fn ask_for_pages(&mut self, commands: [&Cmd; 4], ticket: u64) {
         let [begin, confirm, read, execute] = commands;
         for command in [begin, confirm, read] {
-            self.send(command, Expected::Nobody)?;
+            self.send(command, Expected::Nobody);
         }
-        self.send(execute, Expected::Confirmed(ticket))
+        self.send(execute, Expected::Confirmed(ticket));
     }
 
     /// The page of a ticket; none if it was not asked for here, or forgotten.
@@ -125,7 +125,8 @@ impl Pipeline {
         window: usize,
         env: &dyn Environment,
     ) -> Answer<()> {
-        self.send(command, Expected::Deferred(reads))?;
+        // It counts as on its way whatever becomes of it, so that its loss cannot go unnoticed.
+        self.send(command, Expected::Deferred(reads));
         self.deferred += 1;
         self.hear()?;
         self.settle(window, env)
@@ -149,10 +150,9 @@ impl Pipeline {
         Ok(())
     }
 
-    fn send(&mut self, command: &Cmd, expected: Expected) -> Answer<()> {
-        self.link.send(command).map_err(from_link)?;
+    fn send(&mut self, command: &Cmd, expected: Expected) {
+        self.link.send(command);
         self.expected.push_back(expected);
-        Ok(())
     }
 
     fn receive_one(&mut self, env: &dyn Environment) -> Answer<()> {

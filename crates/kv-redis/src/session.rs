@@ -126,21 +126,15 @@ impl Session {
     pub(crate) fn start(&mut self, request: &ScanRequest) -> u64 {
         self.tickets += 1;
         self.trips += 1;
-        match self.try_start(request) {
-            Some(Ok(())) => self.tickets,
-            Some(Err(_)) => {
-                self.drop_link();
-                0
-            }
-            None => 0,
-        }
+        self.try_start(request).map_or(0, |()| self.tickets)
     }
 
-    fn try_start(&mut self, request: &ScanRequest) -> Option<Attempt<()>> {
+    fn try_start(&mut self, request: &ScanRequest) -> Option<()> {
         let Some(next) = self.ahead.take(request) else {
             let arguments = |command: &mut Cmd| scan_arguments(command, request);
             let command = self.command(Script::Scan, false, 0, &arguments);
-            return Some(self.pipeline.as_mut()?.ask_for_page(&command, self.tickets));
+            self.pipeline.as_mut()?.ask_for_page(&command, self.tickets);
+            return Some(());
         };
         // The first on a connection brings the script; a transaction is not tried twice.
         let whole = !std::mem::replace(&mut self.taught, true);
@@ -153,7 +147,8 @@ impl Session {
         read.arg(pages).arg(&next.bounds);
         let (begin, execute) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
         let commands = [&begin, &confirm, &read, &execute];
-        Some(self.pipeline.as_mut()?.ask_for_pages(commands, self.tickets))
+        self.pipeline.as_mut()?.ask_for_pages(commands, self.tickets);
+        Some(())
     }
 
     /// Waits for the page of a ticket. Whatever went wrong with it, it can be asked for again.

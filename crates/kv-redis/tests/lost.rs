@@ -119,6 +119,25 @@ fn lost_deferred_rows_fail_the_next_commit_once() {
     }
 }
 
+/// Rows that could not even be sent, because the server was restarted while nobody asked it anything,
+/// are told of as lost, or are there.
+#[test]
+fn rows_for_a_connection_that_is_gone_are_not_lost_in_silence() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::with(DURABLE);
+    let (client, env) = (server.client(), Real::default());
+    put(&client, &env, b"a", b"1").unwrap();
+    server.kill();
+    server.restart();
+    let mut rows = batch(&env, Durability::Deferred);
+    rows.put(b"row", b"");
+    let sent = client.commit(&rows, &env).and_then(|_| client.flush(&env));
+    let there = get(&client, &env, b"row").unwrap().is_some();
+    assert_eq!(there, sent.is_ok(), "{sent:?}");
+}
+
 /// A stopped server holds nobody who wants to stop, whatever is being waited for.
 #[test]
 fn a_stopped_server_can_be_left_within_a_second() {
