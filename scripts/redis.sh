@@ -26,11 +26,11 @@ redis_socket() { echo "$(socket_dir "$1")/redis"; }
 redis_url() { echo "redis+unix://$(redis_socket "$1")"; }
 redis_pid() { cat "$(redis_dir "$1")/pid" 2>/dev/null; }
 
-# A killed server whose parent has not noticed yet is a zombie, which has no command line. After a
-# restart of the machine the process may be anybody's.
+# A killed server whose parent has not noticed yet is a zombie, which is nowhere. After a restart of the
+# machine the process may be anybody's.
 redis_running() {
   local pid
-  pid=$(redis_pid "$1") && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -qF "$(redis_socket "$1")"
+  pid=$(redis_pid "$1") && [ "/proc/$pid/cwd" -ef "$(redis_dir "$1")" ]
 }
 
 redis_answers() { [ "$(as_server redis-cli -s "$(redis_socket "$1")" PING 2>/dev/null)" = PONG ]; }
