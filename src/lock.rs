@@ -34,6 +34,17 @@ pub(crate) enum Policy {
     Skip,
 }
 
+/// What became of the lock of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    /// Nobody else inserts the key before this transaction ends.
+    Ours,
+    /// Another transaction has it.
+    Taken,
+    /// This transaction has too many: only the commit will tell.
+    Unlocked,
+}
+
 /// What this transaction holds.
 #[derive(Default)]
 pub(crate) struct Held(HashMap<Space, Rows>);
@@ -125,29 +136,30 @@ impl Rows {
 }
 
 /// Locks a key that is about to be inserted into an index, by a hash of its cells, until the
-/// transaction ends. False if another transaction has it and the policy is not to wait.
+/// transaction ends.
 ///
 /// One transaction takes as many as it takes row locks of one table. What it inserts above that,
 /// others find only when it commits, or they do.
-pub(crate) fn key(index: &Index, cells: &[u8], policy: Policy) -> bool {
+pub(crate) fn key(index: &Index, cells: &[u8], policy: Policy) -> Key {
     let space = index.stored.space;
     let keys = transaction::with(|active| {
         let alone = active.created(space).is_some();
         (!alone).then(|| active.locks.0.get(&space).copied().unwrap_or_default())
     });
-    let Some(mut keys) = keys.filter(|keys| keys.count < settings::max_row_locks()) else {
-        return true;
-    };
+    let Some(mut keys) = keys else { return Key::Ours };
+    if keys.count >= settings::max_row_locks() {
+        return Key::Unlocked;
+    }
     let mut hasher = DefaultHasher::new();
     hasher.write(cells);
     let hash = hasher.finish();
     let tid = Tid { block: hash as u32, offset: (hash >> 32) as u16 };
     if !acquire(&index.stored, tid, pg_sys::ExclusiveLock as i32, policy) {
-        return false;
+        return Key::Taken;
     }
     keys.count += 1;
     remember(&index.stored, keys);
-    true
+    Key::Ours
 }
 
 /// Waits until nobody is about to delete a row or to change its key.

@@ -168,10 +168,13 @@ impl Addition<'_> {
         true
     }
 
-    /// Locks the cells, and has the commit look whether anybody wrote an entry with them since.
+    /// Locks the cells; above the cap on locks, has the commit look whether anybody wrote an entry
+    /// with them since. False if another transaction has them.
     fn claim(&self, policy: lock::Policy) -> bool {
-        if !lock::key(self.index, self.cells(), policy) {
-            return false;
+        match lock::key(self.index, self.cells(), policy) {
+            lock::Key::Ours => return true,
+            lock::Key::Taken => return false,
+            lock::Key::Unlocked => {}
         }
         let range = keycode::KeyRange::equal(self.cells());
         transaction::with(|active| {

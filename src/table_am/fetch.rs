@@ -23,6 +23,8 @@ struct Row {
     xmin: Option<pg_sys::TransactionId>,
     /// Whether the running transaction made it.
     own: bool,
+    /// The commit that made it, where that is known.
+    version: Option<Version>,
 }
 
 impl Row {
@@ -58,7 +60,7 @@ impl Current {
         });
         let page = std::mem::take(&mut self.page);
         // SAFETY: the caller's promise.
-        unsafe { Row { tid, page, entry: 0, command, xmin: None, own: own.is_some() }.store_into(table, slot) };
+        unsafe { Row { tid, page, entry: 0, command, xmin: None, own: own.is_some(), version: None }.store_into(table, slot) };
     }
 }
 
@@ -147,7 +149,7 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
         };
         // Rows that went to the store before the commit bear no mark of this transaction.
         let xmin = active.created(table.space).map(|_| this_transaction());
-        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin, own: false }))
+        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin, own: false, version: None }))
     });
     found.or_raise()
 }
@@ -173,7 +175,7 @@ fn visible_version(table: &Table, tid: Tid, at: &Snapshot) -> Option<Row> {
         }
         let (tid, command) = (active.tid(row, found.own), active.command(found.own));
         let own = found.own.is_some();
-        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None, own }))
+        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None, own, version: found.version }))
     });
     found.or_raise()
 }
@@ -188,7 +190,7 @@ fn own_version(active: &Active, id: mvcc::WriteId, tid: Tid) -> Option<Row> {
     let running = unsafe { pg_sys::GetCurrentCommandId(false) };
     // ON CONFLICT asks whether it was this transaction that made what its snapshot does not see.
     let xmin = (superseded || version.command >= running).then(this_transaction);
-    Some(Row { tid, page, entry: 0, command: version.command, xmin, own: true })
+    Some(Row { tid, page, entry: 0, command: version.command, xmin, own: true, version: None })
 }
 
 #[pg_guard]
@@ -361,7 +363,23 @@ unsafe fn settled_version(table: &Table, tid: Tid, snapshot: pg_sys::Snapshot) -
     }
     let Named { row, .. } = transaction::with(|active| active.target(table.space, tid))?;
     lock::wait_for(table, row);
-    live_version(table, tid)
+    let mut found = live_version(table, tid)?;
+    if let Some(version) = found.version.filter(|version| *version > shown_version()) {
+        // ON CONFLICT goes on with the version that it is shown here, newer than its snapshot.
+        found.tid = transaction::with(|active| active.follow(table.space, row, version));
+    }
+    Some(found)
+}
+
+/// What the running statement sees.
+fn shown_version() -> Version {
+    // SAFETY: statements run under an active snapshot.
+    unsafe {
+        if !pg_sys::ActiveSnapshotSet() {
+            return Version::MAX;
+        }
+        transaction::resolve(pg_sys::GetActiveSnapshot()).version
+    }
 }
 
 /// A row as it is now; nothing if the TID names a version that was superseded.

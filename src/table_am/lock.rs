@@ -48,11 +48,13 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
                 Err(Refusal::Updated) if current.moved() && newest => moved_away(),
                 // Updates that leave the key alone do not disturb a lock on the key: the reader
                 // keeps what its snapshot saw.
-                Err(Refusal::Updated) if mode == Mode::KeyShare && !current.moved() => {
-                    if fetch::visible_into(&table, asked, &at, slot) {
-                        return pg_sys::TM_Result::TM_Ok;
-                    }
-                    return Refusal::Updated.tell(asked, failure);
+                Err(Refusal::Updated)
+                    if mode == Mode::KeyShare
+                        && !current.moved()
+                        && fetch::visible_into(&table, asked, &at, slot)
+                        && !current.has_other_key(relation, &table, slot) =>
+                {
+                    return pg_sys::TM_Result::TM_Ok;
                 }
                 Err(Refusal::Updated) if newest => {
                     let followed = follow(&table, &current);

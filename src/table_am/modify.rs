@@ -140,6 +140,26 @@ impl Current {
         self.newest.committed.is_some_and(|committed| committed.deleted) && self.length() > 0
     }
 
+    /// Whether the row's key columns are not those of the version in a slot.
+    ///
+    /// # Safety
+    /// `relation` must be the open table, and `slot` hold a version of the row.
+    pub(super) unsafe fn has_other_key(
+        &mut self,
+        relation: pg_sys::Relation,
+        table: &Table,
+        slot: *mut pg_sys::TupleTableSlot,
+    ) -> bool {
+        let mut now = self.tuple(table);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = maintain::Row::new(relation, &mut now);
+            let touched = row.touched(slot);
+            row.end();
+            touched.key
+        }
+    }
+
     /// The row as it is, as a heap tuple that lies in the page.
     fn tuple(&mut self, table: &Table) -> pg_sys::HeapTupleData {
         let bytes = mvcc::body_with_headroom(&mut self.page, 0, row::LAYOUT);
