@@ -1,4 +1,4 @@
--- ALTER TABLE in every form that does not need an index, with and without a rewrite.
+-- ALTER TABLE in every form that does not need an index (constraints.sql has those), with and without a rewrite.
 CREATE TABLE t (id int, a int, b text, c numeric);
 INSERT INTO t SELECT i, i, i::text, i / 4.0 FROM generate_series(1, 1000) i;
 ALTER TABLE t RENAME TO r;

@@ -1,4 +1,4 @@
--- Foreign keys to a table with a primary key (which is a heap table: fakegres has no indexes yet):
+-- Foreign keys to a heap table with a primary key (constraints.sql has the other ways round):
 -- what is checked when, after a row was changed again before its check.
 \set VERBOSITY terse
 CREATE TABLE pk (id int PRIMARY KEY) USING heap;
