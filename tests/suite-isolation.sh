@@ -9,7 +9,7 @@ tester=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/isolation/isolationtester
 
 # Heap and fakegres say 40001 in different words; a user's program looks at the SQLSTATE.
 play() {
-  PG_TEST_TIMEOUT_DEFAULT=${SPEC_TIMEOUT:-60} timeout 300 "$tester" "dbname=$3" < "$2" |
+  PGISOLATIONTIMEOUT=${SPEC_TIMEOUT:-60} PG_TEST_TIMEOUT_DEFAULT=${SPEC_TIMEOUT:-60} timeout 300 "$tester" "dbname=$3" < "$2" |
     sed -E 's/(could not serialize access due to .*|another transaction committed a conflicting change)$/40001/'
 }
 
