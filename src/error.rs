@@ -26,13 +26,13 @@ pub(crate) fn unsupported(message: impl Into<String>, hint: &str) -> ! {
 }
 
 unsafe extern "C-unwind" {
-    fn errstart(level: i32, domain: *const core::ffi::c_char) -> bool;
-    fn errcode(code: i32) -> i32;
-    fn errmsg(format: *const core::ffi::c_char, ...) -> i32;
-    fn errdetail(format: *const core::ffi::c_char, ...) -> i32;
-    fn errhint(format: *const core::ffi::c_char, ...) -> i32;
-    fn errtableconstraint(relation: pg_sys::Relation, name: *const core::ffi::c_char) -> i32;
-    fn errfinish(file: *const core::ffi::c_char, line: i32, function: *const core::ffi::c_char);
+    pub(crate) fn errstart(level: i32, domain: *const core::ffi::c_char) -> bool;
+    pub(crate) fn errcode(code: i32) -> i32;
+    pub(crate) fn errmsg(format: *const core::ffi::c_char, ...) -> i32;
+    pub(crate) fn errdetail(format: *const core::ffi::c_char, ...) -> i32;
+    pub(crate) fn errhint(format: *const core::ffi::c_char, ...) -> i32;
+    pub(crate) fn errtableconstraint(relation: pg_sys::Relation, name: *const core::ffi::c_char) -> i32;
+    pub(crate) fn errfinish(file: *const core::ffi::c_char, line: i32, function: *const core::ffi::c_char);
 }
 
 /// Raises an error that names a table and a constraint or index of it, which clients look at.

@@ -8,9 +8,9 @@ use relation::entry;
 
 use super::equal;
 use super::index::{self, Copied, Index, Rule};
-use super::insert::describe;
+use super::violation::{self, Duplicate};
 use crate::ddl::{self, mapping};
-use crate::error::{OrRaise, raise_in};
+use crate::error::OrRaise;
 use crate::table_am::insert::count;
 use crate::{compat, pg, row, transaction};
 
@@ -28,8 +28,26 @@ struct Builder {
     entries: f64,
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambuild(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    info: *mut pg_sys::IndexInfo,
+) -> *mut pg_sys::IndexBuildResult {
+    // SAFETY: PostgreSQL's arguments, handed on. This frame owns nothing.
+    unsafe {
+        let built = build(heap, relation, info);
+        if built.is_null() {
+            let message = c"could not create unique index \"%s\"";
+            let (key, none) = (c"Key %s is duplicated.", c"Duplicate keys exist.");
+            violation::report(heap, relation, message, key, none);
+        }
+        built
+    }
+}
+
+/// Builds an index; null if two rows have a key that must be unique.
+#[pg_guard]
+unsafe extern "C-unwind" fn build(
     heap: pg_sys::Relation,
     relation: pg_sys::Relation,
     info: *mut pg_sys::IndexInfo,
@@ -54,9 +72,12 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
         let rows =
             pg_sys::table_index_build_scan(heap, relation, info, true, true, add, state, scan);
         pg_sys::tuplesort_performsort(sort);
-        load(&builder, heap, relation);
+        let loaded = load(&builder, relation);
         pg_sys::tuplesort_end(sort);
-        result(rows, builder.entries)
+        match loaded {
+            Ok(()) => result(rows, builder.entries),
+            Err(Duplicate) => std::ptr::null_mut(),
+        }
     }
 }
 
@@ -164,7 +185,7 @@ struct Bucket {
 }
 
 /// Puts the sorted entries into the store.
-unsafe fn load(builder: &Builder, heap: pg_sys::Relation, relation: pg_sys::Relation) {
+unsafe fn load(builder: &Builder, relation: pg_sys::Relation) -> Result<(), Duplicate> {
     let index = &builder.index;
     let mut bucket = Bucket::default();
     let mut key = index.prefix().to_vec();
@@ -177,7 +198,7 @@ unsafe fn load(builder: &Builder, heap: pg_sys::Relation, relation: pg_sys::Rela
             key.truncate(prefix);
             key.extend_from_slice(cells);
             if index.rule != Rule::Any {
-                check(heap, relation, index, &mut bucket, cells, body);
+                check(relation, index, &mut bucket, cells, body)?;
             }
             transaction::with(|active| {
                 active.store.bulk_put(&key, &[body])?;
@@ -193,6 +214,7 @@ unsafe fn load(builder: &Builder, heap: pg_sys::Relation, relation: pg_sys::Rela
         }
         progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, done);
     }
+    Ok(())
 }
 
 unsafe fn progress(what: u32, value: i64) {
@@ -203,20 +225,19 @@ unsafe fn progress(what: u32, value: i64) {
 /// Refuses an entry whose key the one before it has, too. Where cells do not tell all values apart,
 /// it is compared with all entries that have the same.
 unsafe fn check(
-    heap: pg_sys::Relation,
     relation: pg_sys::Relation,
     index: &Index,
     bucket: &mut Bucket,
     key: &[u8],
     body: &[u8],
-) {
+) -> Result<(), Duplicate> {
     let cells = entry::cells(key, body).or_raise();
     let same = bucket.cells == cells;
     if !same {
         bucket.cells = cells.to_vec();
         bucket.bodies.clear();
         if index.is_exact() {
-            return;
+            return Ok(());
         }
     }
     let body = Copied::of(body);
@@ -227,38 +248,15 @@ unsafe fn check(
         index::deform(relation, body.bytes(), &mut values, &mut nulls);
         let has_null = nulls[..index.columns.len()].contains(&true);
         if has_null && !index.nulls_not_distinct {
-            return;
+            return Ok(());
         }
         let is_same = |other: &Copied| equal::values_are(relation, other.bytes(), &values, &nulls);
         if same && (index.is_exact() || bucket.bodies.iter().any(is_same)) {
-            duplicated(heap, relation, &values, &nulls);
+            return Err(violation::note(relation, &values, &nulls));
         }
     }
     if !index.is_exact() {
         bucket.bodies.push(body);
     }
-}
-
-/// As PostgreSQL's sort says it for btree.
-unsafe fn duplicated(
-    heap: pg_sys::Relation,
-    relation: pg_sys::Relation,
-    values: &[pg_sys::Datum],
-    nulls: &[bool],
-) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let name = pg::relation_name(relation);
-        let detail = match describe(relation, values, nulls) {
-            Some(key) => format!("Key {key} is duplicated."),
-            None => "Duplicate keys exist.".to_owned(),
-        };
-        raise_in(
-            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-            &format!("could not create unique index \"{name}\""),
-            &detail,
-            "",
-            Some((heap, &name)),
-        )
-    }
+    Ok(())
 }

@@ -11,7 +11,8 @@ use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
 use super::index::{self, Copied, Entry, Index, Rule};
-use crate::error::{OrRaise, raise_in};
+use super::violation::{self, Duplicate};
+use crate::error::OrRaise;
 use crate::table::{self, Table};
 use crate::table_am::insert::count;
 use crate::transaction::{self, Active};
@@ -23,7 +24,6 @@ pub(super) const LAYOUT: kv::Layout = kv::Layout { headroom: 0, phase: 0 };
 /// Who wants to add an entry, and to which table and index.
 struct Addition<'a> {
     relation: pg_sys::Relation,
-    heap: pg_sys::Relation,
     index: &'a Index,
     table: &'a Table,
     entry: &'a Entry,
@@ -40,7 +40,16 @@ struct Rival {
     version: Option<Version>,
 }
 
-#[pg_guard]
+/// What an addition came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+enum Added {
+    Yes,
+    /// Another row may be in the way, which the caller wanted to be told.
+    Perhaps,
+    Duplicate,
+}
+
 pub(super) unsafe extern "C-unwind" fn aminsert(
     relation: pg_sys::Relation,
     values: *mut pg_sys::Datum,
@@ -51,6 +60,27 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
     _unchanged: bool,
     info: *mut pg_sys::IndexInfo,
 ) -> bool {
+    // SAFETY: PostgreSQL's arguments, handed on. This frame owns nothing.
+    unsafe {
+        let added = insert(relation, values, nulls, tid, heap, check, info);
+        if added == Added::Duplicate {
+            let message = c"duplicate key value violates unique constraint \"%s\"";
+            violation::report(heap, relation, message, c"Key %s already exists.", c"");
+        }
+        added == Added::Yes
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn insert(
+    relation: pg_sys::Relation,
+    values: *mut pg_sys::Datum,
+    nulls: *mut bool,
+    tid: pg_sys::ItemPointer,
+    heap: pg_sys::Relation,
+    check: pg_sys::IndexUniqueCheck::Type,
+    info: *mut pg_sys::IndexInfo,
+) -> Added {
     use pg_sys::IndexUniqueCheck::*;
     transaction::check_writable();
     // SAFETY: PostgreSQL passes open relations, a valid TID, and a value for each column.
@@ -62,14 +92,13 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
             let kept = check != UNIQUE_CHECK_EXISTING && active.keeps_entry(tid, index.stored.oid);
             if kept { None } else { active.target(table.space, tid) }
         });
-        let Some(named) = named else { return true };
+        let Some(named) = named else { return Added::Yes };
         let columns = (*(*relation).rd_att).natts as usize;
         let values = std::slice::from_raw_parts(values, columns);
         let nulls = std::slice::from_raw_parts(nulls, columns);
         let entry = index.entry(relation, values, nulls, named.row);
         let addition = Addition {
             relation,
-            heap,
             index: &index,
             table: &table,
             entry: &entry,
@@ -82,15 +111,27 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
                 addition.claim(lock::Policy::Wait);
             }
             addition.put();
-            return true;
+            return Added::Yes;
         }
-        match (index.rule, check) {
+        let partial = check == UNIQUE_CHECK_PARTIAL;
+        let added = match (index.rule, check) {
             (_, UNIQUE_CHECK_EXISTING) => addition.check_again(),
-            (Rule::Key, _) => addition.put_key(check == UNIQUE_CHECK_PARTIAL),
-            _ => addition.put_searched(check == UNIQUE_CHECK_PARTIAL, immediate(relation)),
+            (Rule::Key, _) => addition.put_key(),
+            _ => addition.put_searched(partial, immediate(relation)),
+        };
+        match added {
+            Ok(()) => Added::Yes,
+            Err(InTheWay) if partial => Added::Perhaps,
+            Err(InTheWay) => {
+                let Duplicate = violation::note(relation, addition.values, addition.nulls);
+                Added::Duplicate
+            }
         }
     }
 }
+
+/// Another row has the key, or may have it.
+struct InTheWay;
 
 unsafe fn immediate(relation: pg_sys::Relation) -> bool {
     // SAFETY: the callers' relation is an open index.
@@ -111,8 +152,8 @@ impl Addition<'_> {
         .or_raise();
     }
 
-    /// Adds an entry of which there may be only one. False if there is another row's, and `tell`.
-    unsafe fn put_key(&self, tell: bool) -> bool {
+    /// Adds an entry of which there may be only one, unless there is another row's.
+    unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
         lock::key(self.index, self.cells(), lock::Policy::Wait);
         let mut waited = None;
         loop {
@@ -127,45 +168,35 @@ impl Addition<'_> {
                 Ok(None)
             })
             .or_raise();
-            let Some(rival) = rival else { return true };
-            if !self.outwait(rival, &mut waited) {
-                continue;
+            let Some(rival) = rival else { return Ok(()) };
+            if self.outwait(rival, &mut waited) {
+                return Err(InTheWay);
             }
-            if tell {
-                return false;
-            }
-            // SAFETY: the relations are open.
-            unsafe { self.duplicate() };
         }
     }
 
     /// Adds an entry beside others with the same cells, and looks whether one of them is equal.
-    unsafe fn put_searched(&self, tell: bool, immediate: bool) -> bool {
+    unsafe fn put_searched(
+        &self,
+        partial: bool,
+        immediate: bool,
+    ) -> std::result::Result<(), InTheWay> {
         self.put();
         // A deferred check comes again at its time; then it waits.
-        let policy = if immediate { lock::Policy::Wait } else { lock::Policy::Skip };
+        let wait = immediate || !partial;
+        let policy = if wait { lock::Policy::Wait } else { lock::Policy::Skip };
         if !self.claim(policy) {
-            return false;
+            return Err(InTheWay);
         }
         // SAFETY: the relations are open.
-        let rival = unsafe { self.rival(immediate) };
-        if rival.is_none() || tell {
-            return rival.is_none();
-        }
-        // SAFETY: as above.
-        unsafe { self.duplicate() }
+        unsafe { self.rival(wait) }.map_or(Ok(()), |_| Err(InTheWay))
     }
 
     /// The check of a deferred constraint, for an entry that is there.
-    unsafe fn check_again(&self) -> bool {
+    unsafe fn check_again(&self) -> std::result::Result<(), InTheWay> {
         self.claim(lock::Policy::Wait);
         // SAFETY: the relations are open.
-        unsafe {
-            if self.rival(true).is_some() {
-                self.duplicate();
-            }
-        }
-        true
+        unsafe { self.rival(true) }.map_or(Ok(()), |_| Err(InTheWay))
     }
 
     /// Locks the cells; above the cap on locks, has the commit look whether anybody wrote an entry
@@ -250,12 +281,6 @@ impl Addition<'_> {
         count(active, &self.index.stored, rows, bytes);
         Ok(())
     }
-
-    /// As btree says it.
-    unsafe fn duplicate(&self) -> ! {
-        // SAFETY: the relations are open.
-        unsafe { duplicate(self.relation, self.heap, self.values, self.nulls) }
-    }
 }
 
 /// The command that is running, which the entries that it writes belong to.
@@ -299,47 +324,4 @@ fn entries_with(index: &Index, cells: &[u8]) -> Result<Vec<(Rival, Copied)>> {
         }
         Ok(found)
     })
-}
-
-/// Raises 23505 with the key, as the user's rights allow.
-///
-/// # Safety
-/// The relations must be open, and `values` and `nulls` have an element for each key column.
-pub(super) unsafe fn duplicate(
-    relation: pg_sys::Relation,
-    heap: pg_sys::Relation,
-    values: &[pg_sys::Datum],
-    nulls: &[bool],
-) -> ! {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let name = crate::pg::relation_name(relation);
-        let detail = match describe(relation, values, nulls) {
-            Some(key) => format!("Key {key} already exists."),
-            None => String::new(),
-        };
-        raise_in(
-            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
-            &format!("duplicate key value violates unique constraint \"{name}\""),
-            &detail,
-            "",
-            Some((heap, &name)),
-        )
-    }
-}
-
-/// A key in words, unless the user may not see it.
-///
-/// # Safety
-/// As for [`duplicate`].
-pub(super) unsafe fn describe(
-    relation: pg_sys::Relation,
-    values: &[pg_sys::Datum],
-    nulls: &[bool],
-) -> Option<String> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
-        crate::pg::string(pg_sys::BuildIndexValueDescription(relation, values, nulls))
-    }
 }

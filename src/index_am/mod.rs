@@ -16,6 +16,7 @@ mod scan;
 mod search;
 mod vacuum;
 pub(crate) mod verify;
+mod violation;
 
 use pgrx::prelude::*;
 

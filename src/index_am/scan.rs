@@ -514,7 +514,9 @@ impl State {
         unsafe {
             let tid = row::item_pointer(Tid::of_row(row));
             (*scan).xs_heaptid = tid;
-            (*scan).xs_recheck = false;
+            // Who looks for conflicts gets the row as it is once others are done with it: its key may
+            // not be the entry's any more.
+            (*scan).xs_recheck = !self.begun().mvcc;
             if (*scan).xs_want_itup {
                 (*scan).xs_itup = index::tuple_of(self.batch.body(item));
             }

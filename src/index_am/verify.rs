@@ -15,9 +15,9 @@ use relation::{RowId, entry, key};
 
 use super::form::Former;
 use super::index::{self, Entry, Index};
-use super::insert::{LAYOUT, duplicate};
+use super::insert::LAYOUT;
 use super::maintain::Row;
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raise_in};
 use crate::table::{self, Table};
 use crate::table_am::relation::for_each_row;
 use crate::table_am::size;
@@ -329,9 +329,31 @@ unsafe fn already_there(
     unsafe {
         let held = Row::new(heap, &mut tuple);
         if let Some(formed) = former.form(relation, held.slot()) {
-            duplicate(relation, heap, &formed.values, &formed.nulls);
+            duplicate(heap, relation, &formed.values, &formed.nulls);
         }
         held.end();
+    }
+}
+
+unsafe fn duplicate(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    values: &[pg_sys::Datum],
+    nulls: &[bool],
+) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
+        let key = pg_sys::BuildIndexValueDescription(relation, values, nulls);
+        let key = crate::pg::string(key).map(|key| format!("Key {key} is duplicated."));
+        let name = crate::pg::relation_name(relation);
+        raise_in(
+            PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+            &format!("could not create unique index \"{name}\""),
+            &key.unwrap_or_default(),
+            "",
+            Some((heap, &name)),
+        )
     }
 }
 
