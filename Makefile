@@ -11,11 +11,11 @@ PG ?= 15
 STORE ?= embedded
 AM ?= fakegres
 
-.PHONY: help run test bench install lint clean-run
+.PHONY: help run test applications bench install lint clean-run
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo 'Targets: run test bench install lint clean-run'
+	@echo 'Targets: run test applications bench install lint clean-run'
 
 # A server of its own with the extension, a demonstration, and psql.
 run:
@@ -24,6 +24,11 @@ run:
 # Everything that is tested. The last line counts.
 test:
 	@tests/run.sh $(SUITE)
+
+# The test suites of Django, SQLAlchemy and Alembic on heap and on fakegres, with the extension that
+# is installed; APPS=django runs one of them.
+applications:
+	@tests/applications/run.sh $(APPS)
 
 # fakegres beside heap, in one run.
 bench:
