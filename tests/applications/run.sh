@@ -137,7 +137,7 @@ play() {
   # Suites write files beside themselves: two runs at once need a copy of the sources each.
   rm -rf "$out.sources"
   cp -a "$cache/$1" "$out.sources"
-  RECORD=$out.outcomes "run_$1" "$out.sources" > "$out.log" 2>&1 < /dev/null || true
+  (export RECORD=$out.outcomes; "run_$1" "$out.sources") > "$out.log" 2>&1 < /dev/null || true
   rm -rf "$out.sources"
   cp "$(cluster_dir "$cluster")/server.log" "$out.server.log"
   cluster_destroy "$cluster"
