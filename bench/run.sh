@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py for what is
-# measured and how, and bench/redis.py for what STORE=redis adds; BENCH_ROWS, BENCH_REPEAT,
-# BENCH_SECONDS and BENCH_CLIENTS make it larger.
+# fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py and
+# bench/indexes.py for what is measured and how, and bench/redis.py for what STORE=redis adds;
+# BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -32,4 +32,5 @@ cluster_start "$name"
 cluster_use "$name"
 [ "$AM" != fakegres ] || psql -X -q -c 'CREATE EXTENSION fakegres_am'
 python3 "$root/bench/measure.py" heap "$AM"
+python3 "$root/bench/indexes.py" heap "$AM"
 if [ "$STORE" = redis ] && [ "$AM" = fakegres ]; then python3 "$root/bench/redis.py" "$(redis_socket "$name")"; fi

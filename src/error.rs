@@ -31,8 +31,15 @@ unsafe extern "C-unwind" {
     pub(crate) fn errmsg(format: *const core::ffi::c_char, ...) -> i32;
     pub(crate) fn errdetail(format: *const core::ffi::c_char, ...) -> i32;
     pub(crate) fn errhint(format: *const core::ffi::c_char, ...) -> i32;
-    pub(crate) fn errtableconstraint(relation: pg_sys::Relation, name: *const core::ffi::c_char) -> i32;
-    pub(crate) fn errfinish(file: *const core::ffi::c_char, line: i32, function: *const core::ffi::c_char);
+    pub(crate) fn errtableconstraint(
+        relation: pg_sys::Relation,
+        name: *const core::ffi::c_char,
+    ) -> i32;
+    pub(crate) fn errfinish(
+        file: *const core::ffi::c_char,
+        line: i32,
+        function: *const core::ffi::c_char,
+    );
 }
 
 /// Raises an error that names a table and a constraint or index of it, which clients look at.

@@ -18,7 +18,8 @@ const QUERY: &str = include_str!("definition.sql");
 pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     let mut tables: Vec<pg_sys::Oid> = touched.into_iter().collect();
     if all {
-        tables.extend(with_snapshot(catalog::all_tables).into_iter().filter(|table| is_free(*table)));
+        tables
+            .extend(with_snapshot(catalog::all_tables).into_iter().filter(|table| is_free(*table)));
     }
     if tables.is_empty() {
         return;

@@ -16,7 +16,8 @@ use crate::table_am::relation::forget;
 use crate::{compat, ddl, pg, settings, transaction};
 
 use crate::compat::{
-    standard_ExecutorFinish, standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility, standard_planner,
+    standard_ExecutorFinish, standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility,
+    standard_planner,
 };
 
 static mut NEXT_OBJECT_ACCESS: pg_sys::object_access_hook_type = None;

@@ -69,7 +69,8 @@ fn misplaced() -> ! {
 unsafe fn set_method(index: pg_sys::Oid, method: pg_sys::Oid) {
     // SAFETY: the caller holds a lock on the index; the tuple is a copy.
     unsafe {
-        let catalog = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
+        let catalog =
+            pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
         let id = pg_sys::SysCacheIdentifier::RELOID as i32;
         let tuple = pg_sys::SearchSysCacheCopy(id, index.into(), none(), none(), none());
         (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relam = method;
@@ -167,8 +168,7 @@ unsafe fn show_classes(index: pg_sys::Oid, classes: &[pg_sys::Oid]) {
             *(*relation).rd_opfamily.add(i) = family;
             *(*relation).rd_opcintype.add(i) = input;
             for number in 0..support {
-                let procedure =
-                    pg_sys::get_opfamily_proc(family, input, input, number as i16 + 1);
+                let procedure = pg_sys::get_opfamily_proc(family, input, input, number as i16 + 1);
                 *(*relation).rd_support.add(i * support + number) = procedure;
             }
         }

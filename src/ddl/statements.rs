@@ -92,8 +92,7 @@ unsafe fn prepare_index(
             notice!("the index gets the access method fakegres_index, which is ordered like btree");
         }
         let columns = pgrx::PgList::<pg_sys::IndexElem>::from_pg(index.indexParams);
-        let hashable =
-            columns.len() == 1 && index.indexIncludingParams.is_null() && !index.unique;
+        let hashable = columns.len() == 1 && index.indexIncludingParams.is_null() && !index.unique;
         let names: &[&CStr] = if hashable { &STAND_FOR_OURS } else { &NAME_OURS };
         with_btree(statement, names, read_only)
     }
@@ -124,10 +123,7 @@ unsafe fn with_btree(
 }
 
 /// Whether the user wrote USING btree: the parser leaves no trace of that.
-unsafe fn names_btree(
-    statement: *mut pg_sys::PlannedStmt,
-    text: *const core::ffi::c_char,
-) -> bool {
+unsafe fn names_btree(statement: *mut pg_sys::PlannedStmt, text: *const core::ffi::c_char) -> bool {
     // SAFETY: the callers' promise.
     let Some(text) = (unsafe { pg::string(text) }) else { return false };
     // SAFETY: as above.
@@ -137,7 +133,8 @@ unsafe fn names_btree(
     let Some(text) = text.get(from..end.min(text.len())) else { return false };
     let words: Vec<String> =
         text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_lowercase).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     words.first() == Some(&"create") && words.windows(2).any(|pair| pair == ["using", "btree"])
 }
 
@@ -155,7 +152,8 @@ unsafe fn prepare_alter(alter: &pg_sys::AlterTableStmt) {
                 }
                 pg_sys::AlterTableType::AT_AddConstraint => {
                     let constraint = &*(*command).def.cast::<pg_sys::Constraint>();
-                    let keys = [pg_sys::ConstrType::CONSTR_PRIMARY, pg_sys::ConstrType::CONSTR_UNIQUE];
+                    let keys =
+                        [pg_sys::ConstrType::CONSTR_PRIMARY, pg_sys::ConstrType::CONSTR_UNIQUE];
                     if keys.contains(&constraint.contype) {
                         disguise(alter.relation);
                     }

@@ -3,8 +3,8 @@
 
 use kv::{Batch, CommitId, Durability};
 use pgrx::prelude::*;
-use relation::space::{Kind, Record};
 use relation::entry;
+use relation::space::{Kind, Record};
 
 use super::equal;
 use super::index::{self, Copied, Index, Rule};
@@ -171,7 +171,8 @@ impl<'a> Sorted<'a> {
             let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
             let bytes = pgrx::varlena_to_byte_slice(varlena);
             let (bytes, length) = bytes.split_at(bytes.len() - LENGTH);
-            let (key, body) = bytes.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
+            let (key, body) =
+                bytes.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
             Sorted { key, body }
         }
     }

@@ -1,10 +1,9 @@
 //! What ranges of keys do not say of an entry.
 
 use pgrx::prelude::*;
-use relation::entry;
 
 use super::index::{self, Index};
-use super::search::{self, Search};
+use super::search::{self, RUN_HEAD, Search};
 
 /// Values of an entry.
 struct Values {
@@ -36,7 +35,7 @@ pub(super) unsafe fn passes(
     key: &[u8],
     body: &[u8],
 ) -> bool {
-    let shortened = key.len() > entry::LONGEST - keycode::DIGEST;
+    let shortened = key.len() > RUN_HEAD;
     if !shortened && search.filters.is_empty() {
         return true;
     }
@@ -53,11 +52,7 @@ pub(super) unsafe fn passes(
 ///
 /// # Safety
 /// As for [`passes`].
-pub(super) unsafe fn full_key(
-    relation: pg_sys::Relation,
-    index: &Index,
-    body: &[u8],
-) -> Vec<u8> {
+pub(super) unsafe fn full_key(relation: pg_sys::Relation, index: &Index, body: &[u8]) -> Vec<u8> {
     // SAFETY: the caller's promise.
     unsafe {
         let entry = Values::of(relation, body);

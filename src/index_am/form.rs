@@ -134,6 +134,8 @@ pub(super) unsafe fn is_computed(index: pg_sys::Relation) -> bool {
     unsafe {
         let tuple = (*index).rd_indextuple;
         let columns = [pg_sys::Anum_pg_index_indexprs, pg_sys::Anum_pg_index_indpred];
-        columns.iter().any(|column| !pg_sys::heap_attisnull(tuple, *column as i32, std::ptr::null_mut()))
+        columns
+            .iter()
+            .any(|column| !pg_sys::heap_attisnull(tuple, *column as i32, std::ptr::null_mut()))
     }
 }

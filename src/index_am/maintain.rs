@@ -71,10 +71,7 @@ pub(crate) struct Touched {
 impl Row {
     /// # Safety
     /// `relation` must be open, and `tuple` a row of it, which must outlive this.
-    pub(crate) unsafe fn new(
-        relation: pg_sys::Relation,
-        tuple: &mut pg_sys::HeapTupleData,
-    ) -> Row {
+    pub(crate) unsafe fn new(relation: pg_sys::Relation, tuple: &mut pg_sys::HeapTupleData) -> Row {
         // SAFETY: the caller's promise.
         unsafe {
             let slot =
@@ -101,8 +98,8 @@ impl Row {
         // SAFETY: the caller's promise.
         unsafe {
             let indexed = self.differs(new, crate::compat::INDEXED_COLUMNS);
-            let key = indexed
-                && self.differs(new, pg_sys::IndexAttrBitmapKind::INDEX_ATTR_BITMAP_KEY);
+            let key =
+                indexed && self.differs(new, pg_sys::IndexAttrBitmapKind::INDEX_ATTR_BITMAP_KEY);
             Touched { indexed, key }
         }
     }

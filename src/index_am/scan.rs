@@ -15,13 +15,13 @@ use relation::{RowId, Tid, entry, key};
 
 use super::index::{self, Copied, Index};
 use super::insert::LAYOUT;
-use super::search::Search;
+use super::search::{RUN_HEAD, Search};
 use super::{filter, form};
 use crate::error::{OrRaise, raise};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
 use crate::transaction::{self, Active};
-use crate::{compat, row};
+use crate::{compat, pg, row};
 
 /// Entries of the first batch: a LIMIT 1 needs no more, and the next has four times as many.
 const FIRST_BATCH: usize = 4;
@@ -29,8 +29,6 @@ const FIRST_BATCH: usize = 4;
 const LARGEST_BATCH: usize = 1024;
 /// Most bytes of entries in a page of the store.
 const PAGE_BYTES: usize = 256 << 10;
-/// Longest key that was certainly not shortened.
-const RUN_HEAD: usize = entry::LONGEST - keycode::DIGEST;
 /// TIDs that a bitmap is given at a time.
 const BITMAP_BATCH: usize = 256;
 
@@ -49,6 +47,8 @@ struct State {
     cursor: Option<Scan>,
     /// Where the cursor goes on from when there is none.
     anchor: Anchor,
+    /// The ranges that were not looked into yet, of a search for single keys, which needs no cursor.
+    left: Option<Range<usize>>,
     /// The entry of a run up to which entries were returned before.
     skip: Option<Vec<u8>>,
     batch: Batch,
@@ -162,6 +162,7 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             range: 0,
             cursor: None,
             anchor: Anchor::Edge,
+            left: None,
             skip: None,
             batch: Batch::default(),
             want: FIRST_BATCH,
@@ -230,11 +231,7 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
     scan: pg_sys::IndexScanDesc,
     direction: pg_sys::ScanDirection::Type,
 ) -> bool {
-    let direction = if direction == pg_sys::ScanDirection::BackwardScanDirection {
-        Direction::Backward
-    } else {
-        Direction::Forward
-    };
+    let direction = pg::direction(direction);
     // SAFETY: PostgreSQL passes a scan of ours that was begun with a table and a snapshot.
     unsafe {
         let state = state(scan);
@@ -297,6 +294,7 @@ impl State {
     /// Gives up what was read ahead.
     fn reset(&mut self, anchor: Anchor) {
         self.cursor = None;
+        self.left = None;
         self.anchor = anchor;
         self.batch.clear(Direction::Forward);
     }
@@ -310,8 +308,7 @@ impl State {
             let at = transaction::resolve((*scan).xs_snapshot);
             let heap = (*scan).heapRelation;
             let table = (!heap.is_null()).then(|| table::of(heap));
-            let mvcc = (*(*scan).xs_snapshot).snapshot_type
-                == pg_sys::SnapshotType::SNAPSHOT_MVCC;
+            let mvcc = (*(*scan).xs_snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC;
             let (zero, row_zero) = transaction::with(|active| {
                 let row_zero = table.as_ref().map_or(Ok(Version::ZERO), |table| table.zero(active));
                 Ok((self.index.stored.zero(active)?, row_zero?))
@@ -337,6 +334,7 @@ impl State {
             }
             self.batch.clear(direction);
             self.cursor = None;
+            self.left = None;
         }
         if self.batch.taken >= self.batch.items.len() {
             if !self.fill(direction, with_rows) {
@@ -355,16 +353,50 @@ impl State {
             return false;
         }
         self.batch.clear(direction);
-        if self.cursor.is_none() && !self.place(direction) {
-            return false;
-        }
         let want = self.want;
         self.want = (want * 4).min(LARGEST_BATCH);
-        self.take(direction, want);
+        if self.search.points {
+            self.take_points(direction, want).or_raise();
+        } else if self.cursor.is_some() || self.place(direction) {
+            self.take(direction, want);
+        }
         if with_rows {
             self.read_rows().or_raise();
         }
         !self.batch.items.is_empty()
+    }
+
+    /// Takes entries of single keys until there are enough.
+    fn take_points(&mut self, direction: Direction, want: usize) -> Result<()> {
+        let mut left = self.left.take().unwrap_or_else(|| self.points_from(direction));
+        let Begun { at, zero, .. } = *self.begun();
+        let mut page = transaction::with(|active| active.store.page());
+        while self.batch.items.len() < want {
+            let next = match direction {
+                Direction::Forward => left.next(),
+                Direction::Backward => left.next_back(),
+            };
+            let Some(next) = next else { break };
+            let key = &self.search.ranges[next].start;
+            let found = transaction::with(|active| active.store.get(key, &at, zero, &mut page))?;
+            if let Some(found) = found {
+                self.batch.push(key, found.body(&page))?;
+                self.check_last();
+            }
+        }
+        self.left = Some(left);
+        Ok(())
+    }
+
+    /// The ranges that lie ahead.
+    fn points_from(&self, direction: Direction) -> Range<usize> {
+        let ranges = &self.search.ranges;
+        let Anchor::Entry(key) = &self.anchor else { return 0..ranges.len() };
+        let at = ranges.partition_point(|range| range.start < *key);
+        match direction {
+            Direction::Forward => at + 1..ranges.len(),
+            Direction::Backward => 0..at,
+        }
     }
 
     /// Opens the cursor where the scan stands. False if there is nothing to look for.
@@ -398,7 +430,7 @@ impl State {
         let Begun { at, zero, .. } = *self.begun();
         let options = ScanOptions {
             zero,
-            first_rows: if self.search.points { 1 } else { self.want + 1 },
+            first_rows: self.want + 1,
             max_rows: LARGEST_BATCH,
             max_bytes: PAGE_BYTES,
             layout: LAYOUT,
@@ -493,8 +525,7 @@ impl State {
             *rows = active.store.page();
             active.store.get_many(&keys, at, *row_zero, rows, found)?;
             for (item, found) in items.iter().zip(found.iter_mut()) {
-                let hidden =
-                    |found: &Found| active.hides(table.space, found.version, item.row, at);
+                let hidden = |found: &Found| active.hides(table.space, found.version, item.row, at);
                 if found.as_ref().is_some_and(hidden) {
                     *found = None;
                 }
@@ -536,10 +567,10 @@ impl State {
 
     fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
         let table = self.begun().table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
-        let (tid, command) =
-            transaction::with(|active: &mut Active| (active.tid(row, found.own), active.command(found.own)));
-        let bytes =
-            mvcc::body_with_headroom(&mut self.batch.rows, found.entry, row::LAYOUT);
+        let (tid, command) = transaction::with(|active: &mut Active| {
+            (active.tid(row, found.own), active.command(found.own))
+        });
+        let bytes = mvcc::body_with_headroom(&mut self.batch.rows, found.entry, row::LAYOUT);
         row::tuple_in_place(bytes, tid, table, command)
     }
 }

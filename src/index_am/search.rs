@@ -11,6 +11,8 @@ use relation::entry;
 use super::codec::Codec;
 use super::index::{Column, Index};
 
+/// Longest key that is not shortened.
+pub(super) const RUN_HEAD: usize = entry::LONGEST - keycode::DIGEST;
 /// Most prefixes that equalities are multiplied out to; the rest are filters.
 const MOST_PREFIXES: usize = 10_000;
 
@@ -21,7 +23,7 @@ pub(super) struct Search {
     pub(super) ranges: Vec<KeyRange>,
     /// Conditions that entries in the ranges need not fulfil.
     pub(super) filters: Vec<pg_sys::ScanKeyData>,
-    /// Each range has one entry at the most.
+    /// Each range has one entry at the most, whose key it begins with.
     pub(super) points: bool,
     /// The ranges as they were before long keys were shortened.
     full: Vec<KeyRange>,
@@ -85,6 +87,8 @@ impl Search {
         let shorten = |range: &KeyRange| range.clone().shortened(entry::LONGEST);
         let mut ranges: Vec<KeyRange> = full.iter().map(shorten).collect();
         join(&mut ranges);
+        // The entry of a long key has another one.
+        let points = points && full.iter().all(|range| range.start.len() <= RUN_HEAD);
         let filters = conditions.into_iter().filter(|c| !c.said).map(|c| c.key).collect();
         Search { ranges, filters, points, full }
     }
@@ -272,11 +276,7 @@ unsafe fn one_range(column: &Column, condition: &Condition, prefix: &[u8]) -> Op
 }
 
 /// The ranges of a comparison of rows whose columns are the index's next ones.
-unsafe fn row_ranges(
-    index: &Index,
-    condition: &Condition,
-    prefix: &[u8],
-) -> Option<Vec<KeyRange>> {
+unsafe fn row_ranges(index: &Index, condition: &Condition, prefix: &[u8]) -> Option<Vec<KeyRange>> {
     let comparison = condition.comparison()?;
     // SAFETY: the argument of a row header is its members, of which the last is marked.
     let members = unsafe { members(&condition.key) };

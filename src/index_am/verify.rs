@@ -56,9 +56,8 @@ pub(crate) unsafe fn compare(heap: pg_sys::Relation, relation: pg_sys::Relation)
         let at = transaction::resolve(snapshot);
         let mut findings = Vec::new();
         let mut former = Former::default();
-        let rows = rows_without_entry(
-            heap, relation, &index, &at, snapshot, &mut former, &mut findings,
-        );
+        let rows =
+            rows_without_entry(heap, relation, &index, &at, snapshot, &mut former, &mut findings);
         let entries =
             entries_without_row(heap, relation, &table, &index, &at, &mut former, &mut findings);
         former.end();
@@ -130,7 +129,12 @@ unsafe fn rows_without_entry(
 }
 
 /// The body under an entry's key.
-fn find(active: &mut Active, index: &Index, wanted: &Entry, at: &Snapshot) -> Result<Option<Vec<u8>>> {
+fn find(
+    active: &mut Active,
+    index: &Index,
+    wanted: &Entry,
+    at: &Snapshot,
+) -> Result<Option<Vec<u8>>> {
     let zero = index.stored.zero(active)?;
     let mut page = active.store.page();
     let mut keys = vec![wanted.key.as_slice()];
@@ -157,8 +161,13 @@ unsafe fn entries_without_row(
 ) -> u64 {
     let (start, end) = index.range();
     let zero = transaction::with(|active| index.stored.zero(active)).or_raise();
-    let options =
-        ScanOptions { zero, first_rows: 1000, max_rows: 1000, max_bytes: 256 << 10, layout: LAYOUT };
+    let options = ScanOptions {
+        zero,
+        first_rows: 1000,
+        max_rows: 1000,
+        max_bytes: 256 << 10,
+        layout: LAYOUT,
+    };
     let mut scan = Scan::new(start, end, *at, options);
     let mut seen = HashSet::new();
     let mut entries = 0;
@@ -176,7 +185,8 @@ unsafe fn entries_without_row(
         // SAFETY: the callers' promise.
         let wanted = unsafe { wanted_at(heap, relation, table, index, row, at, former) };
         let belongs = wanted.is_some_and(|wanted| {
-            key == wanted.key || index.rule == index::Rule::Search && key == wanted.key[..wanted.cells]
+            key == wanted.key
+                || index.rule == index::Rule::Search && key == wanted.key[..wanted.cells]
         });
         let what = match (belongs, seen.insert(row)) {
             (true, true) => continue,
@@ -226,8 +236,7 @@ unsafe fn wanted(
     unsafe {
         let held = Row::new(heap, &mut tuple);
         let formed = former.form(relation, held.slot());
-        let entry =
-            formed.map(|formed| index.entry(relation, &formed.values, &formed.nulls, row));
+        let entry = formed.map(|formed| index.entry(relation, &formed.values, &formed.nulls, row));
         held.end();
         entry
     }
@@ -294,7 +303,8 @@ unsafe fn try_mend(
         wish = unsafe { wanted(heap, relation, table, index, row, &mut page, 0, former) };
     }
     let mut change = Mending { txn, zero, index, row };
-    if let Some(stale) = stale.filter(|stale| wish.as_ref().is_none_or(|wish| wish.key != **stale)) {
+    if let Some(stale) = stale.filter(|stale| wish.as_ref().is_none_or(|wish| wish.key != **stale))
+    {
         change.remove(stale)?;
     }
     if let Some(wish) = wish

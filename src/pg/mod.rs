@@ -134,6 +134,15 @@ pub(crate) fn parse_timestamp(text: &str) -> u64 {
     u64::try_from((micros.value() as i64).saturating_add(POSTGRES_EPOCH)).unwrap_or_else(|_| bad())
 }
 
+/// Which way a scan goes.
+pub(crate) fn direction(direction: pg_sys::ScanDirection::Type) -> kv::Direction {
+    if direction == pg_sys::ScanDirection::BackwardScanDirection {
+        kv::Direction::Backward
+    } else {
+        kv::Direction::Forward
+    }
+}
+
 /// Text out of a `char *` that PostgreSQL allocated.
 ///
 /// # Safety

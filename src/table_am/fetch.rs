@@ -60,7 +60,10 @@ impl Current {
         });
         let page = std::mem::take(&mut self.page);
         // SAFETY: the caller's promise.
-        unsafe { Row { tid, page, entry: 0, command, xmin: None, own: own.is_some(), version: None }.store_into(table, slot) };
+        unsafe {
+            Row { tid, page, entry: 0, command, xmin: None, own: own.is_some(), version: None }
+                .store_into(table, slot)
+        };
     }
 }
 
@@ -149,7 +152,15 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
         };
         // Rows that went to the store before the commit bear no mark of this transaction.
         let xmin = active.created(table.space).map(|_| this_transaction());
-        Ok(found.map(|found| Row { tid, page, entry: found.entry, command: 0, xmin, own: false, version: None }))
+        Ok(found.map(|found| Row {
+            tid,
+            page,
+            entry: found.entry,
+            command: 0,
+            xmin,
+            own: false,
+            version: None,
+        }))
     });
     found.or_raise()
 }
@@ -175,7 +186,15 @@ fn visible_version(table: &Table, tid: Tid, at: &Snapshot) -> Option<Row> {
         }
         let (tid, command) = (active.tid(row, found.own), active.command(found.own));
         let own = found.own.is_some();
-        Ok(Some(Row { tid, page, entry: found.entry, command, xmin: None, own, version: found.version }))
+        Ok(Some(Row {
+            tid,
+            page,
+            entry: found.entry,
+            command,
+            xmin: None,
+            own,
+            version: found.version,
+        }))
     });
     found.or_raise()
 }
@@ -335,7 +354,9 @@ pub(super) unsafe extern "C-unwind" fn index_fetch_tuple(
             pg_sys::SnapshotType::SNAPSHOT_MVCC => {
                 visible_version(&table, row::tid(tid), &transaction::resolve(snapshot))
             }
-            pg_sys::SnapshotType::SNAPSHOT_DIRTY => settled_version(&table, row::tid(tid), snapshot),
+            pg_sys::SnapshotType::SNAPSHOT_DIRTY => {
+                settled_version(&table, row::tid(tid), snapshot)
+            }
             _ => live_version(&table, row::tid(tid)),
         };
         let Some(found) = found else { return false };

@@ -116,7 +116,8 @@ pub(crate) unsafe fn for_each_row(
     // SAFETY: the caller's promise; after an error PostgreSQL frees slot and scan.
     unsafe {
         let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
-        let desc = scan::scan_begin(relation, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        let desc =
+            scan::scan_begin(relation, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), 0);
         scan::state(desc).open_range(None, 1000);
         while scan::state(desc).next_into(Direction::Forward, slot) {
             run(slot);

@@ -14,7 +14,7 @@ use crate::error::{OrRaise, unsupported};
 use crate::row::{self, LAYOUT};
 use crate::table::{self, Table};
 use crate::transaction;
-use crate::{compat, table_am::parallel};
+use crate::{compat, pg, table_am::parallel};
 
 /// Rows of the first page: a LIMIT 1 or an EXISTS needs no more.
 const FIRST_ROWS: usize = 64;
@@ -163,11 +163,7 @@ pub(super) unsafe extern "C-unwind" fn scan_getnextslot(
     direction: pg_sys::ScanDirection::Type,
     slot: *mut pg_sys::TupleTableSlot,
 ) -> bool {
-    let direction = if direction == pg_sys::ScanDirection::BackwardScanDirection {
-        Direction::Backward
-    } else {
-        Direction::Forward
-    };
+    let direction = pg::direction(direction);
     // SAFETY: the scan is ours and the slot is one of `slot_callbacks`.
     unsafe {
         let parallel = (*scan).rs_parallel;
