@@ -39,6 +39,8 @@ pub(crate) enum Policy {
 pub(crate) enum Key {
     /// Nobody else inserts the key before this transaction ends.
     Ours,
+    /// Nobody else knows of the index.
+    Alone,
     /// Another transaction has it.
     Taken,
     /// This transaction has too many: only the commit will tell.
@@ -146,20 +148,31 @@ pub(crate) fn key(index: &Index, cells: &[u8], policy: Policy) -> Key {
         let alone = active.created(space).is_some();
         (!alone).then(|| active.locks.0.get(&space).copied().unwrap_or_default())
     });
-    let Some(mut keys) = keys else { return Key::Ours };
+    let Some(mut keys) = keys else { return Key::Alone };
     if keys.count >= settings::max_row_locks() {
         return Key::Unlocked;
     }
-    let mut hasher = DefaultHasher::new();
-    hasher.write(cells);
-    let hash = hasher.finish();
-    let tid = Tid { block: hash as u32, offset: (hash >> 32) as u16 };
-    if !acquire(&index.stored, tid, pg_sys::ExclusiveLock as i32, policy) {
+    if !acquire(&index.stored, place_of(cells), pg_sys::ExclusiveLock as i32, policy) {
         return Key::Taken;
     }
     keys.count += 1;
     remember(&index.stored, keys);
     Key::Ours
+}
+
+/// Gives back the lock of a key that is [`Key::Ours`].
+pub(crate) fn give_back(index: &Index, cells: &[u8]) {
+    let tag = tag(&index.stored, place_of(cells));
+    // SAFETY: the transaction has the lock.
+    unsafe { pg_sys::LockRelease(&tag, pg_sys::ExclusiveLock as i32, false) };
+}
+
+/// Where among the locks of an index that of a key is.
+fn place_of(cells: &[u8]) -> Tid {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(cells);
+    let hash = hasher.finish();
+    Tid { block: hash as u32, offset: (hash >> 32) as u16 }
 }
 
 /// Waits until nobody is about to delete a row or to change its key.

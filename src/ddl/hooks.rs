@@ -63,9 +63,9 @@ unsafe extern "C-unwind" fn object_access(
         }
     }
     if class == pg_sys::RelationRelationId && part == 0 {
-        // SAFETY: the argument is the hook's for this kind of access.
         match access {
             OAT_POST_CREATE => return created(object),
+            // SAFETY: the argument is the hook's for this kind of access.
             OAT_DROP => return dropped(object, unsafe { is_concurrent(arg) }),
             _ => {}
         }

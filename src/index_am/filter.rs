@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 
 use super::index::{self, Index};
-use super::search::{self, RUN_HEAD, Search};
+use super::search::{self, Filter, RUN_HEAD, Search};
 
 /// Values of an entry.
 struct Values {
@@ -60,7 +60,8 @@ pub(super) unsafe fn full_key(relation: pg_sys::Relation, index: &Index, body: &
     }
 }
 
-unsafe fn is_true(key: &pg_sys::ScanKeyData, entry: &Values) -> bool {
+unsafe fn is_true(filter: &Filter, entry: &Values) -> bool {
+    let key = &filter.key;
     let flag = |flag: u32| key.sk_flags & flag as i32 != 0;
     let i = key.sk_attno as usize - 1;
     // SAFETY: the callers' promise: the key is of the index's scan.
@@ -79,8 +80,7 @@ unsafe fn is_true(key: &pg_sys::ScanKeyData, entry: &Values) -> bool {
         }
         let value = entry.values[i];
         if flag(pg_sys::SK_SEARCHARRAY) {
-            let elements = search::elements(key.sk_argument);
-            return elements.iter().any(|one| call(key, value, *one).value() != 0);
+            return filter.elements.iter().any(|one| call(key, value, *one).value() != 0);
         }
         call(key, value, key.sk_argument).value() != 0
     }

@@ -22,6 +22,8 @@ impl Default for Formed {
 #[derive(Default)]
 pub(super) struct Former {
     estate: Option<*mut pg_sys::EState>,
+    /// The descriptions of indexes, with what was prepared of their expressions.
+    infos: Vec<(pg_sys::Oid, *mut pg_sys::IndexInfo)>,
 }
 
 impl Former {
@@ -61,10 +63,24 @@ impl Former {
         unsafe {
             let estate = *self.estate.get_or_insert_with(|| pg_sys::CreateExecutorState());
             let old = pg_sys::MemoryContextSwitchTo((*estate).es_query_cxt);
-            let info = pg_sys::BuildIndexInfo(index);
+            let info = self.info(index);
             let formed = evaluate(info, slot, estate);
             pg_sys::MemoryContextSwitchTo(old);
             formed
+        }
+    }
+
+    /// The description of an index, in the executor state's memory.
+    unsafe fn info(&mut self, index: pg_sys::Relation) -> *mut pg_sys::IndexInfo {
+        // SAFETY: the callers' promise.
+        unsafe {
+            let oid = (*index).rd_id;
+            if let Some((_, info)) = self.infos.iter().find(|(of, _)| *of == oid) {
+                return *info;
+            }
+            let info = pg_sys::BuildIndexInfo(index);
+            self.infos.push((oid, info));
+            info
         }
     }
 

@@ -32,6 +32,9 @@ pub(crate) struct Index {
     pub(crate) columns: Vec<Column>,
     /// How uniqueness is kept.
     pub(crate) rule: Rule,
+    /// Others may wait for a row to lose its entry: the index is unique, or of an exclusion
+    /// constraint.
+    pub(crate) excludes: bool,
     /// Rows with a NULL in a key column are unique too.
     pub(crate) nulls_not_distinct: bool,
     prefix: Vec<u8>,
@@ -122,7 +125,8 @@ impl Index {
             };
             let prefix = key::entries_prefix(stored.space);
             let nulls_not_distinct = form.indnullsnotdistinct;
-            Index { stored, columns, rule, nulls_not_distinct, prefix }
+            let excludes = form.indisunique || form.indisexclusion;
+            Index { stored, columns, rule, excludes, nulls_not_distinct, prefix }
         }
     }
 

@@ -142,7 +142,8 @@ impl Addition<'_> {
     /// Adds an entry whose key has the row's id.
     fn put(&self) {
         transaction::with(|active| {
-            if is_new(active, self.table, self.row)? {
+            let own = active.store.live(&self.entry.key).is_some();
+            if !own && is_new(active, self.table, self.row)? {
                 return self.write(active, Base::New, None);
             }
             let mut page = active.store.page();
@@ -154,8 +155,8 @@ impl Addition<'_> {
 
     /// Adds an entry of which there may be only one, unless there is another row's.
     unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
-        lock::key(self.index, self.cells(), lock::Policy::Wait);
         let mut waited = None;
+        let mut locked = lock::key(self.index, self.cells(), lock::Policy::Wait);
         loop {
             let rival = transaction::with(|active| {
                 let mut page = active.store.page();
@@ -169,9 +170,14 @@ impl Addition<'_> {
             })
             .or_raise();
             let Some(rival) = rival else { return Ok(()) };
+            // Who is about to delete the row may want to insert the key again.
+            if locked == lock::Key::Ours {
+                lock::give_back(self.index, self.cells());
+            }
             if self.outwait(rival, &mut waited) {
                 return Err(InTheWay);
             }
+            locked = lock::key(self.index, self.cells(), lock::Policy::Wait);
         }
     }
 
@@ -203,7 +209,7 @@ impl Addition<'_> {
     /// with them since. False if another transaction has them.
     fn claim(&self, policy: lock::Policy) -> bool {
         match lock::key(self.index, self.cells(), policy) {
-            lock::Key::Ours => return true,
+            lock::Key::Ours | lock::Key::Alone => return true,
             lock::Key::Taken => return false,
             lock::Key::Unlocked => {}
         }

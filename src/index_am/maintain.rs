@@ -9,6 +9,8 @@ use relation::{RowId, entry};
 use super::form::Former;
 use super::index::{self, Entry, Index, Rule};
 use crate::error::OrRaise;
+use crate::lock;
+use crate::table::Table;
 use crate::table_am::insert::count;
 use crate::transaction::{self, Active};
 
@@ -148,6 +150,7 @@ impl Row {
     /// `new` must hold the new row.
     pub(crate) unsafe fn replace(
         &self,
+        table: &Table,
         new: *mut pg_sys::TupleTableSlot,
         row: RowId,
         command: pg_sys::CommandId,
@@ -164,7 +167,15 @@ impl Row {
                 let (was, is) = (entry(&mut before, self.slot), entry(&mut after, new));
                 if !is_same(was.as_ref(), is.as_ref()) {
                     changed.push(index.stored.oid);
-                    if let Some(was) = was.filter(|was| is.is_none_or(|is| is.key != was.key)) {
+                    // Where keys have the row's id, an entry from before that was so is under another.
+                    let moves = |was: &Entry| {
+                        index.rule == Rule::Search || is.as_ref().is_none_or(|is| is.key != was.key)
+                    };
+                    if let Some(was) = was.filter(moves) {
+                        // As for a delete: who inserts the key waits for what becomes of this.
+                        if index.excludes {
+                            lock::row(table, row, lock::Mode::Exclusive, lock::Policy::Wait);
+                        }
                         transaction::with(|active| take(active, index, &was, row, command))
                             .or_raise();
                     }

@@ -21,7 +21,7 @@ use crate::error::{OrRaise, raise};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
 use crate::transaction::{self, Active};
-use crate::{compat, pg, row};
+use crate::{compat, lock, pg, row};
 
 /// Entries of the first batch: a LIMIT 1 needs no more, and the next has four times as many.
 const FIRST_BATCH: usize = 4;
@@ -53,7 +53,7 @@ struct State {
     skip: Option<Vec<u8>>,
     batch: Batch,
     want: usize,
-    mark: Option<Vec<u8>>,
+    mark: Option<Place>,
     tuple: pg_sys::HeapTupleData,
     /// Dropping the state is left to the end of this memory.
     memory: pg_sys::MemoryContext,
@@ -66,16 +66,26 @@ struct Begun {
     zero: Version,
     row_zero: Version,
     mvcc: bool,
+    /// A search for conflicts, which waits for who is changing what it finds.
+    dirty: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
 enum Anchor {
     /// At the side where a scan begins.
     Edge,
-    /// At the entry with this key, which was returned.
-    Entry(Vec<u8>),
+    /// At an entry, which was returned.
+    Entry(Place),
     /// Behind the last entry in a direction.
     End(Direction),
+}
+
+/// Where an entry is.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    key: Vec<u8>,
+    /// Its cells were shortened: it is part of a run, whose order is not that of keys.
+    in_run: bool,
 }
 
 /// Entries taken from the store, in the order in which they are returned.
@@ -96,6 +106,7 @@ struct Item {
     key: Range<usize>,
     body: Range<usize>,
     row: RowId,
+    in_run: bool,
 }
 
 impl Batch {
@@ -120,6 +131,7 @@ impl Batch {
 
     fn push(&mut self, key: &[u8], body: &[u8]) -> Result<()> {
         let row = entry::row(body)?;
+        let in_run = entry::cells(key, body)?.len() > RUN_HEAD;
         let (from, first) = (self.keys.len(), self.bodies.len());
         self.keys.extend_from_slice(key);
         self.bodies.resize(first + body.len().div_ceil(8), 0);
@@ -128,8 +140,13 @@ impl Batch {
             let words = self.bodies[first..].as_mut_ptr().cast::<u8>();
             std::ptr::copy_nonoverlapping(body.as_ptr(), words, body.len());
         }
-        self.items.push(Item { key: from..self.keys.len(), body: first..self.bodies.len(), row });
+        let (key, body) = (from..self.keys.len(), first..self.bodies.len());
+        self.items.push(Item { key, body, row, in_run });
         Ok(())
+    }
+
+    fn place(&self, item: usize) -> Place {
+        Place { key: self.key(item).to_vec(), in_run: self.items[item].in_run }
     }
 
     fn current(&self) -> Option<usize> {
@@ -279,7 +296,7 @@ pub(super) unsafe extern "C-unwind" fn amgetbitmap(
 pub(super) unsafe extern "C-unwind" fn ammarkpos(scan: pg_sys::IndexScanDesc) {
     // SAFETY: PostgreSQL passes a scan of ours.
     let state = unsafe { state(scan) };
-    state.mark = state.batch.current().map(|item| state.batch.key(item).to_vec());
+    state.mark = state.batch.current().map(|item| state.batch.place(item));
 }
 
 #[pg_guard]
@@ -295,6 +312,7 @@ impl State {
     fn reset(&mut self, anchor: Anchor) {
         self.cursor = None;
         self.left = None;
+        self.skip = None;
         self.anchor = anchor;
         self.batch.clear(Direction::Forward);
     }
@@ -308,7 +326,9 @@ impl State {
             let at = transaction::resolve((*scan).xs_snapshot);
             let heap = (*scan).heapRelation;
             let table = (!heap.is_null()).then(|| table::of(heap));
-            let mvcc = (*(*scan).xs_snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC;
+            let kind = (*(*scan).xs_snapshot).snapshot_type;
+            let mvcc = kind == pg_sys::SnapshotType::SNAPSHOT_MVCC;
+            let dirty = kind == pg_sys::SnapshotType::SNAPSHOT_DIRTY;
             let (zero, row_zero) = transaction::with(|active| {
                 let row_zero = table.as_ref().map_or(Ok(Version::ZERO), |table| table.zero(active));
                 Ok((self.index.stored.zero(active)?, row_zero?))
@@ -317,7 +337,7 @@ impl State {
             if at.version < zero && row_zero <= at.version {
                 too_young();
             }
-            self.begun = Some(Begun { table, at, zero, row_zero, mvcc });
+            self.begun = Some(Begun { table, at, zero, row_zero, mvcc, dirty });
         }
     }
 
@@ -329,19 +349,17 @@ impl State {
     fn next(&mut self, direction: Direction, with_rows: bool) -> Option<usize> {
         if self.batch.direction != direction {
             if let Some(item) = self.batch.current() {
-                let anchor = Anchor::Entry(self.batch.key(item).to_vec());
+                let anchor = Anchor::Entry(self.batch.place(item));
                 self.reset(anchor);
             }
             self.batch.clear(direction);
             self.cursor = None;
             self.left = None;
         }
-        if self.batch.taken >= self.batch.items.len() {
-            if !self.fill(direction, with_rows) {
-                self.reset(Anchor::End(direction));
-                self.batch.direction = direction;
-                return None;
-            }
+        if self.batch.taken >= self.batch.items.len() && !self.fill(direction, with_rows) {
+            self.reset(Anchor::End(direction));
+            self.batch.direction = direction;
+            return None;
         }
         self.batch.taken += 1;
         Some(self.batch.taken - 1)
@@ -391,8 +409,8 @@ impl State {
     /// The ranges that lie ahead.
     fn points_from(&self, direction: Direction) -> Range<usize> {
         let ranges = &self.search.ranges;
-        let Anchor::Entry(key) = &self.anchor else { return 0..ranges.len() };
-        let at = ranges.partition_point(|range| range.start < *key);
+        let Anchor::Entry(place) = &self.anchor else { return 0..ranges.len() };
+        let at = ranges.partition_point(|range| range.start < place.key);
         match direction {
             Direction::Forward => at + 1..ranges.len(),
             Direction::Backward => 0..at,
@@ -406,18 +424,17 @@ impl State {
             return false;
         }
         let edge = if direction == Direction::Forward { 0 } else { ranges.len() - 1 };
-        let Anchor::Entry(key) = &self.anchor else {
+        let Anchor::Entry(place) = &self.anchor else {
             self.range = edge;
             self.open(ranges[edge].clone());
             return true;
         };
-        let after = ranges.partition_point(|range| range.start.as_slice() <= key.as_slice());
+        let after = ranges.partition_point(|range| range.start <= place.key);
         self.range = after.saturating_sub(1);
         let range = ranges[self.range].clone();
-        // Keys of a run of shortened ones are not in the order in which they are returned: the run is
-        // read again, whole, and passed over up to the key.
-        let (from, to) = run_around(key);
-        self.skip = (key.len() > RUN_HEAD).then(|| key.clone());
+        // A run is read again, whole, and passed over up to the entry.
+        let (from, to) = place.around();
+        self.skip = place.in_run.then(|| place.key.clone());
         let range = match direction {
             Direction::Forward => KeyRange { start: range.start.max(from), end: range.end },
             Direction::Backward => KeyRange { start: range.start, end: range.end.min(to) },
@@ -480,7 +497,8 @@ impl State {
         let mut entries = std::mem::take(&mut run.entries);
         // SAFETY: the entries are of the index, whose relation is open during the scan.
         entries.sort_by_cached_key(|entry| unsafe {
-            filter::full_key(self.relation, &self.index, entry.body.bytes())
+            let full = filter::full_key(self.relation, &self.index, entry.body.bytes());
+            (full, entry.key.clone())
         });
         if direction == Direction::Backward {
             entries.reverse();
@@ -538,7 +556,7 @@ impl State {
     unsafe fn tell(&mut self, scan: pg_sys::IndexScanDesc, item: usize) -> bool {
         let row = self.batch.items[item].row;
         let found = self.batch.found.get(item).copied();
-        if found == Some(None) && self.begun().mvcc {
+        if found == Some(None) && self.begun().mvcc || self.begun().dirty && !self.stays(item) {
             return false;
         }
         // SAFETY: the scan is ours; a fetch of its rows is one of ours, too, because the table is.
@@ -565,6 +583,20 @@ impl State {
         }
     }
 
+    /// Whether an entry is still there once nobody is about to take it away.
+    fn stays(&self, item: usize) -> bool {
+        let row = self.batch.items[item].row;
+        if let Some(table) = &self.begun().table {
+            lock::wait_for(table, row);
+        }
+        transaction::with(|active| {
+            let mut page = active.store.page();
+            let newest = active.store.newest(self.batch.key(item), self.begun().zero, &mut page)?;
+            Ok(newest.exists() && entry::row(&page.value(0)[mvcc::HEADER..])? == row)
+        })
+        .or_raise()
+    }
+
     fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
         let table = self.begun().table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
         let (tid, command) = transaction::with(|active: &mut Active| {
@@ -575,13 +607,17 @@ impl State {
     }
 }
 
-/// The keys from the beginning of the run that a key is in up to the end of it; a key that is in
-/// none is a run of its own, which is passed over.
-fn run_around(key: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    if key.len() <= RUN_HEAD {
-        return ([key, &[0]].concat(), key.to_vec());
+impl Place {
+    /// Where a scan that goes on from here begins forward, and where it does backward: beside the
+    /// entry, or at the edges of its run.
+    fn around(&self) -> (Vec<u8>, Vec<u8>) {
+        if self.in_run {
+            let head = &self.key[..RUN_HEAD];
+            (head.to_vec(), key::after_prefix(head))
+        } else {
+            ([&self.key[..], &[0]].concat(), self.key.clone())
+        }
     }
-    (key[..RUN_HEAD].to_vec(), key::after_prefix(&key[..RUN_HEAD]))
 }
 
 /// What became of an entry that the cursor returned.

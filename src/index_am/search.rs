@@ -14,7 +14,7 @@ use super::index::{Column, Index};
 /// Longest key that is not shortened.
 pub(super) const RUN_HEAD: usize = entry::LONGEST - keycode::DIGEST;
 /// Most prefixes that equalities are multiplied out to; the rest are filters.
-const MOST_PREFIXES: usize = 10_000;
+const MOST_PREFIXES: usize = 200_000;
 
 /// Where a scan looks.
 #[derive(Default)]
@@ -22,11 +22,27 @@ pub(super) struct Search {
     /// Ranges in the order of keys, without a common key.
     pub(super) ranges: Vec<KeyRange>,
     /// Conditions that entries in the ranges need not fulfil.
-    pub(super) filters: Vec<pg_sys::ScanKeyData>,
+    pub(super) filters: Vec<Filter>,
     /// Each range has one entry at the most, whose key it begins with.
     pub(super) points: bool,
     /// The ranges as they were before long keys were shortened.
     full: Vec<KeyRange>,
+}
+
+/// A condition that is evaluated on entries.
+pub(super) struct Filter {
+    pub(super) key: pg_sys::ScanKeyData,
+    /// The operands of `= ANY`, which live as long as its array.
+    pub(super) elements: Vec<pg_sys::Datum>,
+}
+
+impl Filter {
+    unsafe fn new(key: pg_sys::ScanKeyData) -> Filter {
+        let is_array = key.sk_flags & pg_sys::SK_SEARCHARRAY as i32 != 0;
+        // SAFETY: the operand of such a condition is an array.
+        let elements = if is_array { unsafe { elements(key.sk_argument) } } else { Vec::new() };
+        Filter { key, elements }
+    }
 }
 
 /// A condition, and whether the ranges say it already.
@@ -89,7 +105,9 @@ impl Search {
         join(&mut ranges);
         // The entry of a long key has another one.
         let points = points && full.iter().all(|range| range.start.len() <= RUN_HEAD);
-        let filters = conditions.into_iter().filter(|c| !c.said).map(|c| c.key).collect();
+        // SAFETY: the conditions are the scan's.
+        let filter = |condition: Condition| unsafe { Filter::new(condition.key) };
+        let filters = conditions.into_iter().filter(|c| !c.said).map(filter).collect();
         Search { ranges, filters, points, full }
     }
 
@@ -196,11 +214,8 @@ unsafe fn cell(codec: &Codec, order: Order, datum: pg_sys::Datum) -> Vec<u8> {
     cell
 }
 
-/// The elements of an array that are not NULL.
-///
-/// # Safety
-/// `datum` must be an array.
-pub(super) unsafe fn elements(datum: pg_sys::Datum) -> Vec<pg_sys::Datum> {
+/// The elements of an array that are not NULL; `datum` must be one.
+unsafe fn elements(datum: pg_sys::Datum) -> Vec<pg_sys::Datum> {
     // SAFETY: the caller's promise; PostgreSQL allocates the arrays with as many elements as it says.
     unsafe {
         let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();

@@ -291,7 +291,7 @@ unsafe fn try_mend(
 ) -> Result<()> {
     let (zero, row_zero) =
         transaction::with(|active| Ok((index.stored.zero(active)?, table.zero(active)?)))?;
-    let mut txn = transaction::with(|active| own_transaction(active));
+    let mut txn = transaction::with(own_transaction);
     let row_key = key::row_key(table.space, row);
     let mut page = txn.page();
     let newest = txn.newest(&row_key, row_zero, &mut page)?;

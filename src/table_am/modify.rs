@@ -110,7 +110,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_update(
                 }
             }
             if touched.indexed {
-                changed = old.replace(slot, row, command);
+                changed = old.replace(&table, slot, row, command);
             }
             old.end();
         }
