@@ -35,6 +35,8 @@ pub(crate) struct Index {
     /// Others may wait for a row to lose its entry: the index is unique, or of an exclusion
     /// constraint.
     pub(crate) excludes: bool,
+    /// Every row has its entry: the index is not being built beside the running transactions.
+    pub(crate) complete: bool,
     /// Rows with a NULL in a key column are unique too.
     pub(crate) nulls_not_distinct: bool,
     prefix: Vec<u8>,
@@ -126,7 +128,8 @@ impl Index {
             let prefix = key::entries_prefix(stored.space);
             let nulls_not_distinct = form.indnullsnotdistinct;
             let excludes = form.indisunique || form.indisexclusion;
-            Index { stored, columns, rule, excludes, nulls_not_distinct, prefix }
+            let complete = form.indisvalid;
+            Index { stored, columns, rule, excludes, complete, nulls_not_distinct, prefix }
         }
     }
 

@@ -243,9 +243,11 @@ fn take_key(
     let mut page = active.store.page();
     let newest = active.store.newest(key, zero, &mut page)?;
     if !newest.exists() || entry::row(&page.value(0)[mvcc::HEADER..])? != row {
-        // The index is being built. Who adds the missing entry now must not do so unseen.
-        let seen = newest.committed.map_or(Version::ZERO, |committed| committed.version);
-        active.store.lock(key, seen);
+        if !index.complete {
+            // Who adds the missing entry now must not do so unseen.
+            let seen = newest.committed.map_or(Version::ZERO, |committed| committed.version);
+            active.store.lock(key, seen);
+        }
         return Ok(false);
     }
     let bytes = page.value(0).len() - mvcc::HEADER;

@@ -27,6 +27,8 @@ use crate::{compat, lock, pg, row};
 const FIRST_BATCH: usize = 4;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
+/// Bytes of the rows of a batch, about.
+const BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of entries in a page of the store.
 const PAGE_BYTES: usize = 256 << 10;
 /// TIDs that a bitmap is given at a time.
@@ -380,8 +382,16 @@ impl State {
         }
         if with_rows {
             self.read_rows().or_raise();
+            self.bound();
         }
         !self.batch.items.is_empty()
+    }
+
+    /// Has the next batch be of no more rows than may be held at once, by the length of these.
+    fn bound(&mut self) {
+        let rows = self.batch.items.len().max(1);
+        let average = (self.batch.rows.payload() / rows).max(1);
+        self.want = self.want.min(BATCH_BYTES / average).max(1);
     }
 
     /// Takes entries of single keys until there are enough.
