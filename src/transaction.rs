@@ -17,7 +17,7 @@
 //! subtransaction that did it. Releasing a savepoint hands it to the level below.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use kv::{Batch, CommitId, Durability, Result, Version};
@@ -54,6 +54,9 @@ pub(crate) struct Active {
     pub(crate) locks: crate::lock::Held,
     touched: HashSet<pg_sys::Oid>,
     touched_all: bool,
+    /// Cells that must be no other row's when this transaction commits, where an entry's own key does
+    /// not say so: each with the version at which that was looked at last.
+    claims: BTreeMap<Vec<u8>, Version>,
     /// The newest version that an update made, and the indexes whose entry of the row it changes.
     updated: (Option<Tid>, Vec<pg_sys::Oid>),
     /// Versions that the committed transaction made.
@@ -159,6 +162,7 @@ fn begin() {
         locks: crate::lock::Held::default(),
         touched: HashSet::new(),
         touched_all: false,
+        claims: BTreeMap::new(),
         updated: (None, Vec::new()),
         committed_versions: 0,
     };
@@ -427,6 +431,18 @@ impl Active {
             && self.created(space).is_some_and(|created| created.command_of(row) >= at.command)
     }
 
+    /// Has the commit look whether anybody wrote an entry with these cells after now.
+    pub(crate) fn claim(&mut self, cells: &[u8]) -> Result<()> {
+        let seen = self.store.read_version()?;
+        self.claims.insert(cells.to_vec(), seen);
+        Ok(())
+    }
+
+    /// As [`Active::claim`], once more, for cells that this transaction claimed and has waited for.
+    pub(crate) fn claim_again(&mut self, cells: &[u8]) -> Result<()> {
+        if self.claims.contains_key(cells) { self.claim(cells) } else { Ok(()) }
+    }
+
     /// Notes which indexes need a new entry for a version that an update made.
     pub(crate) fn note_update(&mut self, tid: Tid, changed: Vec<pg_sys::Oid>) {
         self.updated = (Some(tid), changed);
@@ -523,6 +539,10 @@ impl Active {
 
     /// Publishes the spaces that this transaction made.
     fn publish(&mut self) {
+        for (cells, seen) in &self.claims {
+            let range = keycode::KeyRange::equal(cells);
+            self.store.guard(&range.start, &range.end, *seen);
+        }
         for created in &self.created {
             let (key, body) = space::publication(database(), created.space, &created.record);
             self.store.publish(&key, &body);

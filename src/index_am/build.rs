@@ -10,7 +10,7 @@ use super::equal;
 use super::index::{self, Copied, Index, Rule};
 use super::violation::{self, Duplicate};
 use crate::ddl::{self, mapping};
-use crate::error::OrRaise;
+use crate::error::{OrRaise, unsupported};
 use crate::table_am::insert::count;
 use crate::{compat, pg, row, transaction};
 
@@ -65,6 +65,12 @@ unsafe extern "C-unwind" fn build(
         }
         make_space(relation);
         let index = index::of(relation);
+        if (*info).ii_Concurrent && index.rule == Rule::Search && !index.is_exact() {
+            unsupported(
+                "a unique index on such columns cannot be built concurrently",
+                "Leave out CONCURRENTLY: keys of this type are found by a hash only.",
+            );
+        }
         let sort = compat::sort_bytes();
         let mut builder = Builder { index, sort, scratch: Vec::new(), entries: 0.0 };
         let state = (&raw mut builder).cast();

@@ -205,21 +205,15 @@ impl Addition<'_> {
         unsafe { self.rival(true) }.map_or(Ok(()), |_| Err(InTheWay))
     }
 
-    /// Locks the cells; above the cap on locks, has the commit look whether anybody wrote an entry
-    /// with them since. False if another transaction has them.
+    /// Locks the cells, and has the commit look whether anybody wrote an entry with them since, which
+    /// who has too many locks may have done. False if another transaction has them.
     fn claim(&self, policy: lock::Policy) -> bool {
         match lock::key(self.index, self.cells(), policy) {
-            lock::Key::Ours | lock::Key::Alone => return true,
             lock::Key::Taken => return false,
-            lock::Key::Unlocked => {}
+            lock::Key::Alone => return true,
+            lock::Key::Ours | lock::Key::Unlocked => {}
         }
-        let range = keycode::KeyRange::equal(self.cells());
-        transaction::with(|active| {
-            let seen = active.store.read_version()?;
-            active.store.guard(&range.start, &range.end, seen);
-            Ok(())
-        })
-        .or_raise();
+        transaction::with(|active| active.claim(self.cells())).or_raise();
         true
     }
 
@@ -241,6 +235,7 @@ impl Addition<'_> {
             return true;
         }
         lock::wait_for(self.table, rival.row);
+        transaction::with(|active| active.claim_again(self.cells())).or_raise();
         *waited = Some(rival);
         false
     }

@@ -600,6 +600,8 @@ impl State {
             lock::wait_for(table, row);
         }
         transaction::with(|active| {
+            let cells = entry::cells(self.batch.key(item), self.batch.body(item))?;
+            active.claim_again(cells)?;
             let mut page = active.store.page();
             let newest = active.store.newest(self.batch.key(item), self.begun().zero, &mut page)?;
             Ok(newest.exists() && entry::row(&page.value(0)[mvcc::HEADER..])? == row)
