@@ -7,7 +7,7 @@
 
 # What may differ: the name of the access method, and nothing else. Files are written so that
 # everything else is the same: rows ordered, TIDs, transaction ids and plans kept out.
-fold() { sed -E 's/\b(fakegres|heap)\b/AM/g; s/\bdiff_(AM|fakegres|heap)_[a-z0-9_]+\b/DATABASE/g'; }
+fold() { sed -E 's/\b(fakegres|heap)\b/AM/g; s/\bdiff_(AM|fakegres|heap)_[a-z0-9_]+\b/DATABASE/g; s/\bpg_temp_[0-9]+\b/pg_temp/g'; }
 
 fresh_database() {
   psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $1" -c "CREATE DATABASE $1" 2>&1

@@ -22,6 +22,11 @@ matches() { diff -u --label expected "${1%.sql}.out" --label now <(play "$1" "on
 for file in "$root"/tests/fakegres/*.sql; do
   name=fakegres/$(basename "${file%.sql}")
   wanted "$name" || continue
+  # Each version words its plans in its own way.
+  if [ "$name" = fakegres/plans ] && [ "$PG" != 15 ]; then
+    skipped "$name" "written down for PostgreSQL 15"
+    continue
+  fi
   [ "${ACCEPT:-0}" != 1 ] || play "$file" "only_$(basename "${file%.sql}")" > "${file%.sql}.out"
   run_test "$name" matches "$file"
 done
