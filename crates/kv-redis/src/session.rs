@@ -191,6 +191,9 @@ impl Session {
 
     /// Commits a batch and waits for it.
     pub(crate) fn commit(&mut self, batch: &Batch, env: &dyn Environment) -> Result<Version> {
+        // A failure that has arrived is of a batch that is not on its way any more, so that the
+        // server would not refuse what comes behind it.
+        self.hear();
         self.report()?;
         let steps = Steps::of(batch);
         let mut patience = Patience::millis(self.options.connect_timeout);

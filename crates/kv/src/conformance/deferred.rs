@@ -75,6 +75,20 @@ pub fn a_failure_shows_later_and_stops_what_follows(fixture: &Fixture) {
     client.put_all(&[("d", "")]);
 }
 
+/// A read that comes between does not make the failure forgotten, though it may have waited for it.
+pub fn a_failure_outlasts_a_read(fixture: &Fixture) {
+    let client = fixture.client();
+    client.put_stamped(b"a", b"");
+    let (_, first) = defer(&client, |batch| {
+        batch.check(b"a", Version::ZERO);
+        batch.put(b"b", b"");
+    });
+    assert_eq!(client.get(b"b"), None);
+    let second = client.try_commit(|batch| batch.put(b"c", b""));
+    assert_eq!(second.is_ok(), first.is_err(), "the failure shows once");
+    assert_eq!(client.get(b"c").is_some(), second.is_ok(), "an error means not applied");
+}
+
 /// Its outcome can be asked for like any other's.
 pub fn it_leaves_a_marker(fixture: &Fixture) {
     let client = fixture.client();

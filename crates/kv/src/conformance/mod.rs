@@ -71,6 +71,7 @@ macro_rules! conformance {
                 a_later_commit_comes_after_it
                 batches_apply_in_order
                 a_failure_shows_later_and_stops_what_follows
+                a_failure_outlasts_a_read
                 it_leaves_a_marker
             }
             limits {
