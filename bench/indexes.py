@@ -40,7 +40,7 @@ class Method:
         self.sql(f"ALTER DATABASE {self.database} SET max_parallel_workers_per_gather = 0")
         self.sql(f"ALTER DATABASE {self.database} SET max_parallel_maintenance_workers = 0")
         self.pgbench("-i", "-q", "-s", str(SCALE))
-        self.sql(f"CREATE TABLE numbers AS SELECT (i * 7919) % 1000003 AS n, i FROM generate_series(1, {ROWS}) i; VACUUM ANALYZE")
+        self.sql(f"CREATE TABLE numbers AS SELECT (i::bigint * 7919 % 1000003)::int AS n, i FROM generate_series(1, {ROWS}) i; VACUUM ANALYZE")
 
     def sql(self, text):
         return subprocess.run([*PSQL, "-d", self.database, "-c", text], check=True, text=True, stdout=subprocess.PIPE).stdout
