@@ -34,6 +34,11 @@ const WAIT_AGAIN: Duration = Duration::from_secs(10);
 /// When the store could not be reached.
 static UNREACHABLE: PerBackend<Cell<Option<Instant>>> = PerBackend(Cell::new(None));
 
+/// Random numbers that were fetched ahead. A call to the library costs as much as a read of a row.
+static RANDOM: PerBackend<RefCell<Vec<u64>>> = PerBackend(RefCell::new(Vec::new()));
+/// How many are fetched at once.
+const RANDOM_STOCK: usize = 64;
+
 /// A commit under way.
 #[derive(Clone, Copy)]
 struct Commit {
@@ -76,11 +81,15 @@ impl Environment for Backend {
     }
 
     fn random(&self) -> u64 {
-        let mut bits = 0u64;
-        // SAFETY: the buffer has the length that is passed.
-        let filled = unsafe { pg_sys::pg_strong_random((&raw mut bits).cast(), size_of::<u64>()) };
-        assert!(filled, "the operating system gives no random numbers");
-        bits
+        let mut stock = RANDOM.borrow_mut();
+        if stock.is_empty() {
+            stock.resize(RANDOM_STOCK, 0);
+            let bytes = size_of_val(stock.as_slice());
+            // SAFETY: the buffer has the length that is passed.
+            let filled = unsafe { pg_sys::pg_strong_random(stock.as_mut_ptr().cast(), bytes) };
+            assert!(filled, "the operating system gives no random numbers");
+        }
+        stock.pop().expect("the stock was filled")
     }
 }
 

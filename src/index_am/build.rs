@@ -1,6 +1,8 @@
 //! Building an index: the keys are sorted in bounded memory by PostgreSQL's own sort, and go to the
 //! store in their order, straight into a space that nobody else sees yet.
 
+use std::ffi::{CStr, c_char};
+
 use kv::{Batch, CommitId, Durability};
 use pgrx::prelude::*;
 use relation::entry;
@@ -18,6 +20,31 @@ use crate::{compat, pg, row, transaction};
 const LENGTH: usize = 2;
 /// Entries between two looks for a cancel, and two reports of progress.
 const STEP: i64 = 1000;
+
+/// What a build is doing, as pg_stat_progress_create_index numbers it; 1 is PostgreSQL's.
+#[derive(Clone, Copy)]
+enum Phase {
+    Scan = 2,
+    Sort = 3,
+    Load = 4,
+}
+
+/// The name of a phase. PostgreSQL copies it.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut c_char {
+    const NAMES: [(Phase, &CStr); 3] = [
+        (Phase::Scan, c"scanning table"),
+        (Phase::Sort, c"sorting entries"),
+        (Phase::Load, c"loading entries into the store"),
+    ];
+    let name = NAMES.iter().find(|(of, _)| *of as i64 == phase);
+    name.map_or(std::ptr::null_mut(), |(_, name)| name.as_ptr().cast_mut())
+}
+
+fn enter(phase: Phase) {
+    // SAFETY: reports a number.
+    unsafe { progress(pg_sys::PROGRESS_CREATEIDX_SUBPHASE, phase as i64) };
+}
 
 /// What the scan of the table hands to each row.
 struct Builder {
@@ -75,9 +102,12 @@ unsafe extern "C-unwind" fn build(
         let mut builder = Builder { index, sort, scratch: Vec::new(), entries: 0.0 };
         let state = (&raw mut builder).cast();
         let (add, scan) = (Some(add as _), std::ptr::null_mut());
+        enter(Phase::Scan);
         let rows =
             pg_sys::table_index_build_scan(heap, relation, info, true, true, add, state, scan);
+        enter(Phase::Sort);
         pg_sys::tuplesort_performsort(sort);
+        enter(Phase::Load);
         let loaded = load(&builder, relation);
         pg_sys::tuplesort_end(sort);
         match loaded {
@@ -208,7 +238,7 @@ unsafe fn load(builder: &Builder, relation: pg_sys::Relation) -> Result<(), Dupl
                 check(relation, index, &mut bucket, cells, body)?;
             }
             transaction::with(|active| {
-                active.store.bulk_put(&key, &[body])?;
+                active.store.bulk_put(&key, body)?;
                 count(active, &index.stored, 1, body.len() as i64);
                 Ok(())
             })

@@ -75,6 +75,7 @@ pub(crate) fn routine_of() -> pg_sys::IndexAmRoutine {
         amcanreturn: Some(amcanreturn),
         amcostestimate: Some(cost::amcostestimate),
         amoptions: Some(compat::btoptions),
+        ambuildphasename: Some(build::ambuildphasename),
         amvalidate: Some(amvalidate),
         ambeginscan: Some(scan::ambeginscan),
         amrescan: Some(scan::amrescan),

@@ -1,12 +1,15 @@
 //! What building and validating an index asks of its table.
 
 use pgrx::prelude::*;
-use relation::RowId;
 
 use super::relation::for_each_row;
+use super::size;
 use crate::index_am::{self, form, verify};
 use crate::row;
 use crate::transaction;
+
+/// Rows between two reports of progress.
+const PROGRESS_STEP: u64 = 10_000;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
@@ -23,7 +26,7 @@ pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
     _scan: pg_sys::TableScanDesc,
 ) -> f64 {
     let Some(callback) = callback else { return 0.0 };
-    let mut rows = 0.0;
+    let mut rows = 0.0_f64;
     // SAFETY: PostgreSQL passes open relations and the description of the index; the snapshot and the
     // executor state are released again, or by the abort.
     unsafe {
@@ -34,6 +37,9 @@ pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
         }
         let estate = pg_sys::CreateExecutorState();
         let snapshot = pg_sys::RegisterSnapshot(newest());
+        if progress {
+            report(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, size::blocks(table));
+        }
         for_each_row(table, snapshot, |slot| {
             pgrx::check_for_interrupts!();
             rows += 1.0;
@@ -42,10 +48,13 @@ pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
                 let mut tid = row_tid(table, slot);
                 callback(index, &mut tid, values, nulls, true, state);
             }
-            if progress && rows as i64 % 10_000 == 0 {
-                report(rows as i64);
+            if progress && rows as u64 % PROGRESS_STEP == 0 {
+                report(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, block(table, slot));
             }
         });
+        if progress {
+            report(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, size::blocks(table));
+        }
         pg_sys::UnregisterSnapshot(snapshot);
         // What the predicate was prepared for goes with the executor state.
         pg_sys::FreeExecutorState(estate);
@@ -70,20 +79,26 @@ unsafe fn row_tid(
     slot: *mut pg_sys::TupleTableSlot,
 ) -> pg_sys::ItemPointerData {
     // SAFETY: the slot has a row of the open table.
-    unsafe {
-        let space = crate::table::of(table).space;
-        let tid = row::tid(&raw mut (*slot).tts_tid);
-        let row = transaction::with(|active| active.target(space, tid)).map(|named| named.row);
-        row::item_pointer(relation::Tid::of_row(row.unwrap_or(RowId(0))))
-    }
+    let tid = unsafe { row_in(table, slot) };
+    row::item_pointer(tid)
 }
 
-fn report(rows: i64) {
+unsafe fn row_in(table: pg_sys::Relation, slot: *mut pg_sys::TupleTableSlot) -> relation::Tid {
+    // SAFETY: the callers' promise.
+    let (space, tid) =
+        unsafe { (crate::table::of(table).space, row::tid(&raw mut (*slot).tts_tid)) };
+    let named = transaction::with(|active| active.target(space, tid));
+    relation::Tid::of_row(named.expect("a scan shows rows under TIDs that name them").row)
+}
+
+unsafe fn block(table: pg_sys::Relation, slot: *mut pg_sys::TupleTableSlot) -> pg_sys::BlockNumber {
+    // SAFETY: the callers' promise.
+    unsafe { row_in(table, slot) }.block
+}
+
+fn report(what: u32, blocks: pg_sys::BlockNumber) {
     // SAFETY: reports a number.
-    unsafe {
-        let what = pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE as i32;
-        pg_sys::pgstat_progress_update_param(what, rows);
-    }
+    unsafe { pg_sys::pgstat_progress_update_param(what as i32, i64::from(blocks)) };
 }
 
 /// The last phase of CREATE INDEX CONCURRENTLY: transactions that did not know of the index while it

@@ -130,7 +130,7 @@ pub(super) unsafe fn insert(
             if !active.writes_through(table.space) {
                 return buffer(active, table, row, encoded, command);
             }
-            active.store.bulk_put(&key::row_key(table.space, row), &[encoded])?;
+            active.store.bulk_put(&key::row_key(table.space, row), encoded)?;
             active.wrote_through(table.space, row, command);
             count(active, table, 1, encoded.len() as i64);
             Ok(Tid::of_row(row))

@@ -4,6 +4,8 @@
 \ir setup/plan_has.sql
 SET timezone = 'America/New_York';
 SET lc_monetary = 'C';
+-- A plan that is forced looks expensive, and compiling it would be most of the time.
+SET jit = off;
 SET enable_seqscan = off;
 SET enable_sort = off;
 SET enable_incremental_sort = off;

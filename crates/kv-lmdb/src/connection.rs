@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) socket: UnixStream,
     /// The namespace it works in, once it has said who it is.
     pub(crate) namespace: Option<usize>,
+    /// When its client last began to wait for a reply, in microseconds.
+    pub(crate) awaited_at: u64,
     head: Vec<u8>,
     body: Option<(Header, Vec<u8>)>,
 }
@@ -37,7 +39,7 @@ impl Connection {
     /// The connection of an accepted, non-blocking socket.
     pub(crate) fn new(socket: OwnedFd) -> Connection {
         let head = Vec::with_capacity(HEADER);
-        Connection { socket: socket.into(), namespace: None, head, body: None }
+        Connection { socket: socket.into(), namespace: None, awaited_at: 0, head, body: None }
     }
 
     /// The next request, if all of it has arrived.

@@ -59,7 +59,8 @@ impl Entry {
         }
     }
 
-    fn is_awaited(&self) -> bool {
+    /// Whether a client waits for the reply.
+    pub(crate) fn is_awaited(&self) -> bool {
         !matches!(&self.work, Work::Clear) && self.durability() != Durability::Deferred
     }
 

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,11 @@ use crate::wire::{Header, Hello, Kind, PROTOCOL, Reply};
 
 /// Longest wait when nothing happens, in microseconds.
 const IDLE: u64 = 50_000;
-/// How long an awaited group waits for more requests when the last group had more, in microseconds.
-const LINGER: u64 = 100;
+/// How long an awaited group waits for more requests while more are likely to come, in microseconds:
+/// half of what the last commit took, within these bounds.
+const LINGER: RangeInclusive<u64> = 100..=1000;
+/// A client that waited for a commit this long ago is likely to come back, in microseconds.
+const LIKELY: u64 = 5000;
 /// Most bytes taken from one connection before the others get their turn.
 const TURN: u64 = 2 << 20;
 /// Time between two searches for readers that died, in microseconds.
@@ -77,8 +81,8 @@ pub struct Writer {
     /// Numbers connections; none is used twice.
     next_client: u64,
     readers_checked: u64,
-    /// How many clients waited for the last group.
-    last_awaited: usize,
+    /// How long the last commit took, in microseconds.
+    last_commit: u64,
     /// When the first client began to wait for the open group.
     awaited_since: u64,
     // Last, so that everything else is given up before the lock.
@@ -113,7 +117,7 @@ impl Writer {
             connections: BTreeMap::new(),
             next_client: 0,
             readers_checked: 0,
-            last_awaited: 0,
+            last_commit: 0,
             awaited_since: 0,
             _lock: lock,
         })
@@ -152,29 +156,40 @@ impl Writer {
             self.serve(client, group, env)?;
         }
         if self.is_due(group, quiet, env.now()) {
-            self.last_awaited = group.awaited();
-            group.commit(env.now())?;
+            let begin = env.now();
+            group.commit(begin)?;
+            self.last_commit = env.now().saturating_sub(begin);
         }
         self.answer(group);
-        if quiet && timeout > LINGER {
+        if quiet && timeout == IDLE {
             group.sync()?;
         }
         self.check_readers(env.now())
     }
 
     /// Whether the group is to be committed now. One that somebody waits for waits for more only as
-    /// long as that is likely to pay: the clients of the last group are those who may come back.
+    /// long as that is likely to pay: whoever committed lately may come back.
     fn is_due(&self, group: &Group<'_>, quiet: bool, now: u64) -> bool {
-        let expected = self.last_awaited.min(self.connections.len());
-        let patience_ends = now.abs_diff(self.awaited_since) >= LINGER;
+        let patience_ends = now.abs_diff(self.awaited_since) >= self.linger();
         let awaited = group.awaited() > 0;
-        let enough = quiet || patience_ends || group.awaited() >= expected;
+        let enough = quiet || patience_ends || group.awaited() >= self.likely(now);
         group.is_full() || group.due_in(now) == Some(0) || (awaited && enough)
+    }
+
+    /// How long to wait for more, in microseconds.
+    fn linger(&self) -> u64 {
+        (self.last_commit / 2).clamp(*LINGER.start(), *LINGER.end())
+    }
+
+    /// How many clients are at work.
+    fn likely(&self, now: u64) -> usize {
+        let lately = |connection: &&Connection| now.abs_diff(connection.awaited_at) < LIKELY;
+        self.connections.values().filter(lately).count()
     }
 
     fn timeout(&self, group: &Group<'_>, now: u64) -> u64 {
         if group.awaited() > 0 {
-            return LINGER;
+            return self.linger().saturating_sub(now.abs_diff(self.awaited_since)).max(1);
         }
         group.due_in(now).map_or(IDLE, |due| due.min(IDLE))
     }
@@ -257,7 +272,11 @@ impl Writer {
             Kind::Status => return Ok(connection.send(&Reply::Details(self.details(group)?))),
             Kind::Hello => return Ok(false),
         };
-        group.add(Entry { client, namespace, work, refused: None, reply: None }, now)?;
+        let entry = Entry { client, namespace, work, refused: None, reply: None };
+        if let Some(connection) = self.connections.get_mut(&client).filter(|_| entry.is_awaited()) {
+            connection.awaited_at = now;
+        }
+        group.add(entry, now)?;
         Ok(true)
     }
 

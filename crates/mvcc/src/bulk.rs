@@ -5,8 +5,7 @@
 //! one with an older snapshot. A statement that reads a space and puts into it must therefore
 //! write through the buffer, or bound its scan by the last key that was there when it began.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Included};
+use std::ops::Range;
 
 use kv::{Batch, CommitId, Durability, Error, Result, Version};
 
@@ -19,7 +18,9 @@ use crate::{Transaction, key};
 pub(crate) struct Bulk {
     batch: Batch,
     /// The store keys in `batch`.
-    pending: BTreeSet<Vec<u8>>,
+    pending: Keys,
+    /// The store key of the row that is put, whose memory is used again.
+    slot: Vec<u8>,
     /// From the smallest to the largest key of each batch that was sent and not flushed.
     sent: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether anything was ever put.
@@ -30,12 +31,10 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     /// Whether a range of store keys may have rows that a read would not see.
-    pub(crate) fn hides(&self, start: &[u8], end: &[u8]) -> bool {
-        if start >= end || (self.pending.is_empty() && self.sent.is_empty()) {
-            return false;
-        }
-        self.pending.range::<[u8], _>((Included(start), Excluded(end))).next().is_some()
-            || self.sent.iter().any(|(low, high)| low.as_slice() < end && start <= high.as_slice())
+    pub(crate) fn hides(&mut self, start: &[u8], end: &[u8]) -> bool {
+        start < end
+            && (self.pending.meets(start, end)
+                || self.sent.iter().any(|(low, high)| low.as_slice() < end && start <= high))
     }
 
     fn healthy(&self) -> Result<()> {
@@ -51,11 +50,53 @@ impl Bulk {
 
     /// Moves the keys of the batch being filled to those sent.
     fn mark_sent(&mut self) {
-        let mut keys = std::mem::take(&mut self.pending);
-        if let Some(low) = keys.pop_first() {
-            let high = keys.pop_last().unwrap_or_else(|| low.clone());
-            self.sent.push((low, high));
+        self.sent.extend(self.pending.bounds());
+        self.pending.clear();
+    }
+}
+
+/// A set of keys that mostly come in their order, and are seldom asked for.
+#[derive(Debug, Default)]
+struct Keys {
+    bytes: Vec<u8>,
+    /// Where each key lies.
+    places: Vec<Range<usize>>,
+    unordered: bool,
+}
+
+impl Keys {
+    fn push(&mut self, key: &[u8]) {
+        self.unordered |= self.places.last().is_some_and(|last| key < &self.bytes[last.clone()]);
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.places.push(begin..self.bytes.len());
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+        self.unordered = false;
+    }
+
+    fn order(&mut self) {
+        if std::mem::take(&mut self.unordered) {
+            let bytes = &self.bytes;
+            self.places.sort_by(|a, b| bytes[a.clone()].cmp(&bytes[b.clone()]));
         }
+    }
+
+    /// Whether there is a key in `start..end`.
+    fn meets(&mut self, start: &[u8], end: &[u8]) -> bool {
+        self.order();
+        let first = self.places.partition_point(|place| &self.bytes[place.clone()] < start);
+        self.places.get(first).is_some_and(|place| &self.bytes[place.clone()] < end)
+    }
+
+    /// The smallest and the largest key.
+    fn bounds(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.order();
+        let key = |place: &Range<usize>| self.bytes[place.clone()].to_vec();
+        Some((key(self.places.first()?), key(self.places.last()?)))
     }
 }
 
@@ -63,21 +104,19 @@ impl Transaction {
     /// Puts a row straight into the store, as version zero, in a space that nobody else can see and
     /// where the key has no current slot. It shows in every later read of this transaction, whatever
     /// the command, and rolling back a savepoint does not remove it.
-    pub fn bulk_put(&mut self, key: &[u8], body: &[&[u8]]) -> Result<()> {
+    pub fn bulk_put(&mut self, key: &[u8], body: &[u8]) -> Result<()> {
         self.bulk.healthy()?;
-        let body_len: usize = body.iter().map(|part| part.len()).sum();
-        self.check_size(key, body_len)?;
+        self.check_size(key, body.len())?;
         let full = self.limits.bulk_batch.min(self.limits.max_batch);
-        if self.bulk.batch.size() + key.len() + body_len + OP_OVERHEAD > full {
+        if self.bulk.batch.size() + key.len() + body.len() + OP_OVERHEAD > full {
             self.send_bulk()?;
         }
-        let slot = key::current(key);
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + body.len());
-        parts.push(&[Flags::FRESH]);
-        parts.extend_from_slice(body);
-        self.bulk.batch.put_versioned(&slot, Version::ZERO, &parts);
-        self.bulk.pending.insert(slot);
-        self.bulk.used = true;
+        let Bulk { batch, pending, slot, used, .. } = &mut self.bulk;
+        slot.clear();
+        key::push_current(key, slot);
+        batch.put_versioned(slot, Version::ZERO, &[&[Flags::FRESH], body]);
+        pending.push(slot);
+        *used = true;
         Ok(())
     }
 

@@ -37,6 +37,12 @@ pub fn current(key: &[u8]) -> Vec<u8> {
     prefixed(Kind::Current, key)
 }
 
+/// Appends the store key of a key's current slot.
+pub(crate) fn push_current(key: &[u8], out: &mut Vec<u8>) {
+    out.push(Kind::Current as u8);
+    out.extend_from_slice(key);
+}
+
 /// The store key of an older version of a key.
 pub fn history(key: &[u8], version: Version) -> Vec<u8> {
     let mut out = history_prefix(key);

@@ -213,7 +213,7 @@ impl Transaction {
 
     /// Whether keys in `start..end` have own versions, or bulk rows that the store may not show
     /// yet: then only this transaction can read the range as it should be read.
-    pub fn has_writes_in(&self, start: &[u8], end: &[u8]) -> bool {
+    pub fn has_writes_in(&mut self, start: &[u8], end: &[u8]) -> bool {
         let (start, end) = (key::current(start), key::current(end));
         self.writes.any_in(&start, &end) || self.bulk.hides(&start, &end)
     }

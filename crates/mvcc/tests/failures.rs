@@ -93,7 +93,7 @@ fn a_commit_that_is_lost_again_and_again_is_unavailable_and_has_not_happened() {
 fn a_transaction_that_lost_bulk_rows_cannot_commit_however_it_goes_on() {
     let world = World::new();
     let mut txn = world.transaction();
-    txn.bulk_put(b"s1", &[b"row"]).unwrap();
+    txn.bulk_put(b"s1", b"row").unwrap();
     txn.begin_sub();
     let (at, mut page) = (Snapshot { version: Version::ZERO, command: 1 }, txn.page());
     // The deferred batch is accepted, and then the wait for it fails.
@@ -109,7 +109,7 @@ fn a_transaction_that_lost_bulk_rows_cannot_commit_however_it_goes_on() {
 fn a_cancelled_wait_for_bulk_rows_loses_none() {
     let world = World::new();
     let mut txn = world.transaction();
-    txn.bulk_put(b"s1", &[b"row"]).unwrap();
+    txn.bulk_put(b"s1", b"row").unwrap();
     world.plan.script([None, Some(Fault::Interrupted)]);
     assert_eq!(txn.bulk_flush(), Err(Error::Interrupted));
     txn.write(b"published", Change::Put(&[]), 1, Base::New).unwrap();

@@ -323,7 +323,7 @@ impl Session {
 
     fn bulk(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
         let (key, value) = args.next_key().ok_or("key=value?")?;
-        self.txn.bulk_put(key.as_bytes(), &[value.as_bytes()])?;
+        self.txn.bulk_put(key.as_bytes(), value.as_bytes())?;
         Ok(String::new())
     }
 

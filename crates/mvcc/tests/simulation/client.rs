@@ -308,7 +308,7 @@ impl Work {
         for row in 0..rows {
             let key = format!("s{}/{row:02}", self.name).into_bytes();
             let value = format!("row {row}").into_bytes();
-            self.txn.bulk_put(&key, &[b"row ", row.to_string().as_bytes()])?;
+            self.txn.bulk_put(&key, &value)?;
             self.report.bulk.push((key, value));
         }
         let changes = [(1, None), (3, Some(b"changed".to_vec()))];
