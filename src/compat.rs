@@ -413,6 +413,51 @@ pub(crate) unsafe fn reindex(index: pg_sys::Oid, persistence: core::ffi::c_char)
     }
 }
 
+unsafe extern "C-unwind" {
+    fn toast_compress_datum(
+        value: pg_sys::Datum,
+        method: core::ffi::c_char,
+    ) -> pg_sys::Datum;
+
+    #[link_name = "datum_image_eq"]
+    fn raw_datum_image_eq(
+        a: pg_sys::Datum,
+        b: pg_sys::Datum,
+        by_value: bool,
+        length: core::ffi::c_int,
+    ) -> bool;
+}
+
+/// A value compressed by a column's method, if that makes it shorter.
+///
+/// # Safety
+/// `value` must be a varlena in line that is not compressed.
+pub(crate) unsafe fn compress(
+    value: pg_sys::Datum,
+    method: core::ffi::c_char,
+) -> Option<*mut pg_sys::varlena> {
+    // SAFETY: the caller's promise.
+    let compressed =
+        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| toast_compress_datum(value, method)) };
+    (compressed.value() != 0).then(|| compressed.cast_mut_ptr())
+}
+
+/// Whether two values have the same bytes, however they are compressed.
+///
+/// # Safety
+/// The values must be of the type that `attribute` has.
+pub(crate) unsafe fn datum_image_eq(
+    a: pg_sys::Datum,
+    b: pg_sys::Datum,
+    attribute: &pg_sys::FormData_pg_attribute,
+) -> bool {
+    let length = i32::from(attribute.attlen);
+    // SAFETY: the caller's promise.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| raw_datum_image_eq(a, b, attribute.attbyval, length))
+    }
+}
+
 /// Begins a scan of all of an index.
 ///
 /// # Safety

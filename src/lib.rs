@@ -6,6 +6,7 @@
 #![allow(clippy::too_many_arguments)]
 
 mod compat;
+mod compress;
 mod ddl;
 mod error;
 mod index_am;

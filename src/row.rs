@@ -15,6 +15,7 @@ use kv::Layout;
 use pgrx::prelude::*;
 use relation::Tid;
 
+use crate::compress;
 use crate::error::raise;
 
 /// Bytes of a heap tuple in front of `t_infomask2`.
@@ -109,16 +110,21 @@ pub(crate) unsafe fn tid(pointer: pg_sys::ItemPointer) -> Tid {
     Tid { block, offset: pointer.ip_posid }
 }
 
-/// Encodes the row in a slot into `out`, every value in line.
+/// Encodes the row in a slot into `out`, every value in line, and compressed if the row is long.
 ///
 /// # Safety
-/// `slot` must hold a row of the table that it is encoded for.
-pub(crate) unsafe fn encode(slot: *mut pg_sys::TupleTableSlot, token: u32, out: &mut Vec<u8>) {
+/// `slot` must hold a row of `relation`, which must be open.
+pub(crate) unsafe fn encode(
+    relation: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    token: u32,
+    out: &mut Vec<u8>,
+) {
     out.clear();
     // SAFETY: the caller's promise.
     unsafe {
         if !copy_tuple(slot, out) {
-            form_tuple(slot, out);
+            form_tuple(relation, slot, out);
         }
     }
     out.extend_from_slice(&token.to_le_bytes());
@@ -142,7 +148,8 @@ unsafe fn copy_tuple(slot: *mut pg_sys::TupleTableSlot, out: &mut Vec<u8>) -> bo
         let infomask2 = u16::from_ne_bytes([bytes[0], bytes[1]]) & NATTS_MASK;
         let infomask = u16::from_ne_bytes([bytes[2], bytes[3]]);
         let whole = i32::from(infomask2) == (*(*slot).tts_tupleDescriptor).natts;
-        if !whole || infomask & pg_sys::HEAP_HASEXTERNAL as u16 != 0 {
+        let external = infomask & pg_sys::HEAP_HASEXTERNAL as u16 != 0;
+        if !whole || external || length > compress::LONG_ROW {
             return false;
         }
         out.extend_from_slice(&infomask2.to_ne_bytes());
@@ -153,7 +160,11 @@ unsafe fn copy_tuple(slot: *mut pg_sys::TupleTableSlot, out: &mut Vec<u8>) -> bo
 }
 
 /// Forms a tuple of a slot's values, fetching what is stored out of line.
-unsafe fn form_tuple(slot: *mut pg_sys::TupleTableSlot, out: &mut Vec<u8>) {
+unsafe fn form_tuple(
+    relation: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    out: &mut Vec<u8>,
+) {
     // SAFETY: after slot_getallattrs the arrays have one element per attribute.
     unsafe {
         let desc = (*slot).tts_tupleDescriptor;
@@ -163,9 +174,13 @@ unsafe fn form_tuple(slot: *mut pg_sys::TupleTableSlot, out: &mut Vec<u8>) {
         }
         let mut values = std::slice::from_raw_parts((*slot).tts_values, natts).to_vec();
         let nulls = std::slice::from_raw_parts((*slot).tts_isnull, natts);
-        let fetched = fetch_external(desc, &mut values, nulls);
+        let mut made = fetch_external(desc, &mut values, nulls);
+        let (hoff, size) = sizes(desc, &mut values, nulls);
+        if hoff + size > compress::LONG_ROW {
+            made.extend(compress::compress(relation, &mut values, nulls, size, hoff));
+        }
         fill(desc, &mut values, nulls, out);
-        for value in fetched {
+        for value in made {
             pg_sys::pfree(value.cast());
         }
     }
@@ -195,6 +210,21 @@ unsafe fn fetch_external(
     fetched
 }
 
+/// Bytes of a tuple's header and of its data.
+unsafe fn sizes(
+    desc: pg_sys::TupleDesc,
+    values: &mut [pg_sys::Datum],
+    nulls: &[bool],
+) -> (usize, usize) {
+    let bitmap = if nulls.contains(&true) { values.len().div_ceil(8) } else { 0 };
+    let hoff = (MIN_TUPLE + bitmap).next_multiple_of(8);
+    // SAFETY: the callers' arrays have one element per attribute.
+    let size = unsafe {
+        pg_sys::heap_compute_data_size(desc, values.as_mut_ptr(), nulls.as_ptr().cast_mut())
+    };
+    (hoff, size)
+}
+
 unsafe fn fill(
     desc: pg_sys::TupleDesc,
     values: &mut [pg_sys::Datum],
@@ -203,13 +233,11 @@ unsafe fn fill(
 ) {
     let natts = values.len();
     let has_null = nulls.contains(&true);
-    let bitmap = if has_null { natts.div_ceil(8) } else { 0 };
-    let hoff = (MIN_TUPLE + bitmap).next_multiple_of(8);
-    let nulls = nulls.as_ptr().cast_mut();
     // SAFETY: the arrays have one element per attribute; `out` is given the length that
     // heap_compute_data_size says heap_fill_tuple fills.
     unsafe {
-        let size = pg_sys::heap_compute_data_size(desc, values.as_mut_ptr(), nulls);
+        let (hoff, size) = sizes(desc, values, nulls);
+        let nulls = nulls.as_ptr().cast_mut();
         let base = out.len();
         out.resize(base + hoff - HEAD + size, 0);
         let mut infomask = 0u16;

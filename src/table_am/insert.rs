@@ -64,7 +64,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_insert_speculative(
     unsafe {
         transaction::check_writable();
         let table = table::of(relation);
-        let tid = with_encoded(slot, |active, encoded| {
+        let tid = with_encoded(relation, slot, |active, encoded| {
             let row = active.session.new_row(table.space)?;
             buffer(active, &table, row, encoded, command)
         });
@@ -125,7 +125,7 @@ pub(super) unsafe fn insert(
     transaction::check_writable();
     // SAFETY: the caller's promise.
     unsafe {
-        let tid = with_encoded(slot, |active, encoded| {
+        let tid = with_encoded(relation, slot, |active, encoded| {
             let row = active.session.new_row(table.space)?;
             if !active.writes_through(table.space) {
                 return buffer(active, table, row, encoded, command);
@@ -164,8 +164,9 @@ unsafe fn finish(relation: pg_sys::Relation, slot: *mut pg_sys::TupleTableSlot, 
 /// Encodes a row and runs with it and the transaction.
 ///
 /// # Safety
-/// `slot` must hold a row.
+/// `relation` must be open, and `slot` hold a row of it.
 pub(super) unsafe fn with_encoded<R>(
+    relation: pg_sys::Relation,
     slot: *mut pg_sys::TupleTableSlot,
     run: impl FnOnce(&mut Active, &[u8]) -> Result<R>,
 ) -> R {
@@ -174,7 +175,7 @@ pub(super) unsafe fn with_encoded<R>(
     let mut encoded = ENCODED.take();
     let token = transaction::with(|active| active.token);
     // SAFETY: the caller's promise.
-    unsafe { row::encode(slot, token, &mut encoded) };
+    unsafe { row::encode(relation, slot, token, &mut encoded) };
     let result = transaction::with(|active| run(active, &encoded));
     ENCODED.set(encoded);
     result.or_raise()

@@ -118,7 +118,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_update(
             *update_indexes = compat::UPDATE_INDEXES;
         }
         let before = current.length();
-        let tid = with_encoded(slot, |active, encoded| {
+        let tid = with_encoded(relation, slot, |active, encoded| {
             let key = key::row_key(table.space, current.row);
             let base = current.newest.base();
             let id = active.store.write(&key, Change::Put(&[encoded]), command, base)?;
