@@ -215,7 +215,9 @@ fn scan(
             visit(map, entry(map, tuple), tuple);
         }
         pg_sys::systable_endscan(desc);
-        pg_sys::table_close(map, pg_sys::NoLock as i32);
+        // Who only reads keeps no lock, as with PostgreSQL's own catalogs.
+        let read = lock == pg_sys::AccessShareLock as i32;
+        pg_sys::table_close(map, if read { lock } else { pg_sys::NoLock as i32 });
     }
 }
 

@@ -63,10 +63,18 @@ pub(crate) fn pages(bytes: u64) -> pg_sys::BlockNumber {
     u32::try_from(bytes.div_ceil(u64::from(pg_sys::BLCKSZ))).unwrap_or(MAX_BLOCK)
 }
 
+/// Pages that heap expects of a table that nobody has analyzed yet, because it may grow while plans
+/// that were made for it are in use.
+const FIRST_PAGES: pg_sys::BlockNumber = 10;
+/// Bytes of a page that heap has for rows, and of each row's header and line pointer.
+const PAGE_FOR_ROWS: i32 = pg_sys::BLCKSZ as i32 - 24;
+const ROW_OVERHEAD: i32 = 28;
+
+/// The counters are exact, but a young table's plans must not rest on its being empty.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn relation_estimate_size(
     relation: pg_sys::Relation,
-    _widths: *mut i32,
+    widths: *mut i32,
     page_count: *mut pg_sys::BlockNumber,
     tuples: *mut f64,
     all_visible: *mut f64,
@@ -74,8 +82,16 @@ pub(super) unsafe extern "C-unwind" fn relation_estimate_size(
     // SAFETY: PostgreSQL passes an open relation and valid pointers.
     unsafe {
         let (rows, bytes) = statistics(table::of(relation).space);
+        let class = &*(*relation).rd_rel;
+        let young = class.reltuples < 0.0 && !class.relhassubclass;
         *page_count = pages(bytes).max(1);
         *tuples = rows as f64;
+        if young && *page_count < FIRST_PAGES {
+            let width = pg_sys::get_rel_data_width(relation, widths) + ROW_OVERHEAD;
+            let expected = (PAGE_FOR_ROWS / width) as u32 * FIRST_PAGES;
+            *page_count = FIRST_PAGES;
+            *tuples = tuples.read().max(f64::from(expected));
+        }
         *all_visible = 1.0;
     }
 }

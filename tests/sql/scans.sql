@@ -126,3 +126,16 @@ SET jit_inline_above_cost = 0;
 SET jit_optimize_above_cost = 0;
 SELECT count(*), sum(id), sum(v), max(pad) FROM t WHERE id % 3 = 0 AND pad LIKE 'p%';
 RESET ALL;
+-- A reader holds locks on what it reads, and on nothing of the extension's.
+CREATE TABLE read (id int PRIMARY KEY, v text);
+INSERT INTO read VALUES (1, 'a');
+CREATE FUNCTION locked() RETURNS TABLE (name text, mode text) LANGUAGE sql AS $$
+  SELECT relname::text, mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+  WHERE pid = pg_backend_pid() AND locktype = 'relation' AND c.relnamespace <> 'pg_catalog'::regnamespace ORDER BY 1, 2 $$;
+\c
+BEGIN;
+SELECT v FROM read;
+SELECT * FROM locked();
+UPDATE read SET v = 'b' WHERE id = 1;
+SELECT * FROM locked();
+ROLLBACK;
