@@ -21,6 +21,8 @@ const LARGEST_TUPLE: usize = 2704;
 const TUPLE_HEAD: usize = 6;
 /// The bits of `t_info` that hold the tuple's length.
 const SIZE_MASK: u16 = 0x1fff;
+/// The bit of `t_info` that says that a value is NULL.
+const NULL_MASK: u16 = 0x8000;
 
 const _: () = assert!(entry::HEADER == TUPLE_HEAD);
 
@@ -264,6 +266,15 @@ unsafe fn too_large(relation: pg_sys::Relation, size: usize) -> ! {
 /// nobody reads as a TID.
 pub(crate) fn tuple_of(body: &[u8]) -> pg_sys::IndexTuple {
     body.as_ptr().cast_mut().cast()
+}
+
+/// Whether a value of an entry is NULL.
+///
+/// # Safety
+/// `body` must be an entry's, at a multiple of 8.
+pub(crate) unsafe fn has_null(body: &[u8]) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*tuple_of(body)).t_info & NULL_MASK != 0 }
 }
 
 /// Takes the values of an entry apart.

@@ -574,8 +574,10 @@ impl State {
             let tid = row::item_pointer(Tid::of_row(row));
             (*scan).xs_heaptid = tid;
             // Who looks for conflicts gets the row as it is once others are done with it: its key may
-            // not be the entry's any more.
-            (*scan).xs_recheck = !self.begun().mvcc;
+            // not be the entry's any more. The check takes no NULL for equal to another, which an
+            // index may do.
+            let by_null = self.index.nulls_not_distinct && index::has_null(self.batch.body(item));
+            (*scan).xs_recheck = !self.begun().mvcc && !by_null;
             if (*scan).xs_want_itup {
                 (*scan).xs_itup = index::tuple_of(self.batch.body(item));
             }
