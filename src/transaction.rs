@@ -687,6 +687,7 @@ fn end(committed: bool) {
     CLOSING.set(false);
     ddl::indexes::tear_off(0);
     ddl::indexes::forget_followed();
+    ddl::retyped::forget(0);
     TRANSACTION.set(TRANSACTION.get().checked_add(1).unwrap_or(1));
     // A backend that ends while it waits for the store is still in the middle of `with`.
     let active = ACTIVE.try_borrow_mut().ok().and_then(|mut active| active.take());
@@ -764,6 +765,7 @@ unsafe extern "C-unwind" fn subtransaction_event(
         SUBXACT_EVENT_ABORT_SUB => {
             ddl::indexes::tear_off(level);
             ddl::indexes::forget_followed();
+            ddl::retyped::forget(level);
             with_begun(|active| active.abort_level(level));
         }
         _ => {}

@@ -81,7 +81,7 @@ fn read(table: pg_sys::Oid) -> Option<TableDef> {
 
 /// Runs with a snapshot that sees what this transaction did, and no schema but PostgreSQL's own in
 /// the search path.
-fn with_snapshot<R>(run: impl FnOnce() -> R) -> R {
+pub(super) fn with_snapshot<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: the snapshot and the setting are put back below, or by the abort.
     let level = unsafe {
         pg_sys::CommandCounterIncrement();

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use relation::space;
 
 use crate::ddl::catalog::{self, Touched};
-use crate::ddl::{indexes, statements};
+use crate::ddl::{indexes, retyped, statements};
 use crate::error::{OrRaise, unsupported};
 use crate::table_am::relation::forget;
 use crate::{compat, ddl, pg, settings, transaction};
@@ -69,6 +69,9 @@ unsafe extern "C-unwind" fn object_access(
             OAT_DROP => return dropped(object, unsafe { is_concurrent(arg) }),
             _ => {}
         }
+    }
+    if class == pg_sys::RelationRelationId && part > 0 {
+        retyped::attribute(access, object);
     }
     if matches!(access, OAT_POST_CREATE | OAT_POST_ALTER | OAT_DROP) {
         note(class, object, part, access == OAT_POST_ALTER);
@@ -147,9 +150,11 @@ unsafe extern "C-unwind" fn process_utility(
     unsafe {
         let dressed = indexes::dressed();
         look_at_utility(statement);
+        let labels = retyped::labels(statement);
         let statement = statements::prepare(statement, text, read_only);
         let run = NEXT_UTILITY.unwrap_or(standard_ProcessUtility);
         run(statement, text, read_only, context, params, environment, receiver, completion);
+        retyped::compare(statement, labels);
         statements::finish(dressed);
     }
 }

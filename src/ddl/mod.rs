@@ -5,6 +5,7 @@ pub(crate) mod definition;
 mod hooks;
 pub(crate) mod indexes;
 pub(crate) mod mapping;
+pub(crate) mod retyped;
 mod sizes;
 mod statements;
 pub(crate) mod sweep;

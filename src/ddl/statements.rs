@@ -57,6 +57,7 @@ fn installed() -> bool {
 pub(super) unsafe extern "C-unwind" fn finish(dressed: usize) {
     indexes::undress(dressed);
     indexes::follow();
+    super::retyped::rebuild();
     indexes::finish_drops();
 }
 
