@@ -191,6 +191,33 @@ pub(crate) fn wait_for(table: &Table, row: RowId) {
     }
 }
 
+/// Runs while nobody else changes a row, and inserts keys with these cells if there are any. Who does is
+/// waited for.
+pub(crate) fn while_at_rest<R>(
+    table: &Table,
+    row: RowId,
+    index: &Index,
+    cells: Option<&[u8]>,
+    run: impl FnOnce() -> R,
+) -> R {
+    let rows = [
+        (tag(table, GATE), pg_sys::RowExclusiveLock as i32),
+        (tag(table, Tid::of_row(row)), Mode::Share.lock_mode()),
+    ];
+    let key = |cells| (tag(&index.stored, place_of(cells)), pg_sys::ExclusiveLock as i32);
+    let locks: Vec<_> = rows.into_iter().chain(cells.map(key)).collect();
+    for (tag, mode) in &locks {
+        // SAFETY: the tag is complete; the lock is released below, or with the resource owner.
+        unsafe { pg_sys::LockAcquire(tag, *mode, false, false) };
+    }
+    let result = run();
+    for (tag, mode) in &locks {
+        // SAFETY: taken above.
+        unsafe { pg_sys::LockRelease(tag, *mode, false) };
+    }
+    result
+}
+
 fn acquire(table: &Table, tid: Tid, mode: pg_sys::LOCKMODE, policy: Policy) -> bool {
     // SAFETY: the tag is complete; the lock is released with the resource owner.
     let result =

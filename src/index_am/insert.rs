@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
 use super::index::{self, Copied, Entry, Index, Rule};
+use super::verify;
 use super::violation::{self, Duplicate};
 use crate::error::OrRaise;
 use crate::table::{self, Table};
@@ -23,6 +24,7 @@ pub(super) const LAYOUT: kv::Layout = kv::Layout { headroom: 0, phase: 0 };
 
 /// Who wants to add an entry, and to which table and index.
 struct Addition<'a> {
+    heap: pg_sys::Relation,
     relation: pg_sys::Relation,
     index: &'a Index,
     table: &'a Table,
@@ -98,6 +100,7 @@ unsafe extern "C-unwind" fn insert(
         let nulls = std::slice::from_raw_parts(nulls, columns);
         let entry = index.entry(relation, values, nulls, named.row);
         let addition = Addition {
+            heap,
             relation,
             index: &index,
             table: &table,
@@ -155,14 +158,15 @@ impl Addition<'_> {
 
     /// Adds an entry of which there may be only one, unless there is another row's.
     unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
-        let mut waited = None;
+        let (mut waited, mut left_over) = (None, None);
         let mut locked = lock::key(self.index, self.cells(), lock::Policy::Wait);
         loop {
             let rival = transaction::with(|active| {
                 let mut page = active.store.page();
                 let newest = self.newest(active, &mut page)?;
                 let owner = owner(&newest, &page)?;
-                if let Some(rival) = owner.filter(|rival| rival.row != self.row) {
+                let in_the_way = |rival: &Rival| rival.row != self.row && left_over != Some(*rival);
+                if let Some(rival) = owner.filter(in_the_way) {
                     return Ok(Some(rival));
                 }
                 self.write_over(active, &newest, &page)?;
@@ -170,6 +174,11 @@ impl Addition<'_> {
             })
             .or_raise();
             let Some(rival) = rival else { return Ok(()) };
+            // SAFETY: the relations are open.
+            if unsafe { self.is_left_over(rival) } {
+                left_over = Some(rival);
+                continue;
+            }
             // Who is about to delete the row may want to insert the key again.
             if locked == lock::Key::Ours {
                 lock::give_back(self.index, self.cells());
@@ -243,11 +252,26 @@ impl Addition<'_> {
     unsafe fn find_rival(&self) -> Option<Rival> {
         for (rival, body) in entries_with(self.index, self.cells()).or_raise() {
             // SAFETY: the relations are open and the body is an entry's of this index.
-            if rival.row != self.row && unsafe { self.is_equal(&body) } {
+            let equal = rival.row != self.row && unsafe { self.is_equal(&body) };
+            // SAFETY: as above.
+            if equal && !unsafe { self.is_left_over(rival) } {
                 return Some(rival);
             }
         }
         None
+    }
+
+    /// Whether an entry is of what its row was before everybody kept the entries of this index: while
+    /// CREATE INDEX CONCURRENTLY builds it, some change rows and leave the entries that it made of them.
+    unsafe fn is_left_over(&self, rival: Rival) -> bool {
+        if self.index.complete || rival.version.is_none() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        let wanted = unsafe {
+            verify::wanted_now(self.heap, self.relation, self.table, self.index, rival.row)
+        };
+        wanted.is_none_or(|wanted| wanted.key[..wanted.cells] != *self.cells())
     }
 
     /// Whether an entry with the same cells has the same values.

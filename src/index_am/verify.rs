@@ -1,9 +1,10 @@
 //! Whether rows and entries agree: for `fakegres.check`, and for the last phase of CREATE INDEX
 //! CONCURRENTLY, which puts right what does not.
 //!
-//! Both sides are read at one moment. A repair is a small transaction of its own, which commits only
-//! if the row is still what it was; whoever changes the row meanwhile and did not find its entry checks
-//! that it is still not there.
+//! Both sides are read at one moment. A repair is a small transaction of its own, which waits for who is
+//! changing the row or inserting its key, and commits only if the row is still what it was; whoever
+//! changes the row meanwhile on another server and did not find its entry checks that it is still not
+//! there.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -13,8 +14,9 @@ use mvcc::{Change, Options, Scan, ScanOptions, Snapshot, Transaction};
 use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
+use super::build::{self, Bucket};
 use super::form::Former;
-use super::index::{self, Entry, Index};
+use super::index::{self, Copied, Entry, Index, Rule};
 use super::insert::LAYOUT;
 use super::maintain::Row;
 use crate::error::{OrRaise, raise_in};
@@ -22,7 +24,10 @@ use crate::table::{self, Table};
 use crate::table_am::relation::for_each_row;
 use crate::table_am::size;
 use crate::transaction::{self, Active};
-use crate::{row, settings};
+use crate::{compat, lock, row, settings};
+
+/// A snapshot that sees everything.
+const NOW: Snapshot = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
 
 /// How often a repair is tried while others change its row.
 const ATTEMPTS: usize = 20;
@@ -32,13 +37,16 @@ const ATTEMPTS: usize = 20;
 pub(crate) struct Finding {
     pub(crate) row: Option<RowId>,
     pub(crate) what: String,
-    /// The entry that should not be there.
+    /// The key of the entry that should not be there.
     stale: Option<Vec<u8>>,
+    /// The cells that the entry of a row has or lacks.
+    cells: Option<Vec<u8>>,
 }
 
 impl Finding {
-    fn of(row: RowId, what: &str) -> Finding {
-        Finding { row: Some(row), what: what.to_owned(), stale: None }
+    fn of(row: RowId, what: &str, cells: &[u8]) -> Finding {
+        let cells = Some(cells.to_vec());
+        Finding { row: Some(row), what: what.to_owned(), stale: None, cells }
     }
 }
 
@@ -74,7 +82,8 @@ pub(crate) unsafe fn compare(heap: pg_sys::Relation, relation: pg_sys::Relation)
 }
 
 fn count_differs(a: &str, count: u64, b: &str, other: u64) -> Finding {
-    Finding { row: None, what: format!("{count} {a}, but {other} {b}"), stale: None }
+    let what = format!("{count} {a}, but {other} {b}");
+    Finding { row: None, what, stale: None, cells: None }
 }
 
 /// Compares the table's counter of rows with its rows.
@@ -116,16 +125,46 @@ unsafe fn rows_without_entry(
             let (Some(formed), Some(named)) = (former.form(relation, slot), named) else { return };
             rows += 1;
             let wanted = index.entry(relation, &formed.values, &formed.nulls, named.row);
-            match transaction::with(|active| find(active, index, &wanted, at)).or_raise() {
-                None => findings.push(Finding::of(named.row, "the row has no entry")),
-                Some(body) if body != wanted.body => {
-                    findings.push(Finding::of(named.row, "the row's entry has other values"));
+            let what = match transaction::with(|active| find(active, index, &wanted, at)).or_raise()
+            {
+                None => "the row has no entry",
+                Some(body) if !same_body(relation, &body, &wanted.body) => {
+                    "the row's entry has other values"
                 }
-                Some(_) => {}
-            }
+                Some(_) => return,
+            };
+            findings.push(Finding::of(named.row, what, &wanted.key[..wanted.cells]));
         });
     }
     rows
+}
+
+/// Whether two bodies have the same values. A value may have been compressed in another way when the
+/// entry was made.
+unsafe fn same_body(relation: pg_sys::Relation, a: &[u8], b: &[u8]) -> bool {
+    if a == b {
+        return true;
+    }
+    if a.get(..entry::HEADER) != b.get(..entry::HEADER) {
+        return false;
+    }
+    // SAFETY: the relation is open, and the bodies are of its entries.
+    unsafe {
+        let columns = (*(*relation).rd_att).natts as usize;
+        let deform = |body| {
+            let body = Copied::of(body);
+            let mut values = vec![pg_sys::Datum::from(0); columns];
+            let mut nulls = vec![false; columns];
+            index::deform(relation, body.bytes(), &mut values, &mut nulls);
+            (body, values, nulls)
+        };
+        let ((_a, values, nulls), (_b, others, other_nulls)) = (deform(a), deform(b));
+        let same = |i: usize| {
+            let attribute = crate::pg::attribute((*relation).rd_att, i);
+            nulls[i] || compat::datum_image_eq(values[i], others[i], attribute)
+        };
+        nulls == other_nulls && (0..columns).all(same)
+    }
 }
 
 /// The body under an entry's key.
@@ -138,7 +177,7 @@ fn find(
     let zero = index.stored.zero(active)?;
     let mut page = active.store.page();
     let mut keys = vec![wanted.key.as_slice()];
-    if index.rule == index::Rule::Search {
+    if index.rule == Rule::Search {
         keys.push(&wanted.key[..wanted.cells]);
     }
     for key in keys {
@@ -153,7 +192,7 @@ fn find(
 unsafe fn entries_without_row(
     heap: pg_sys::Relation,
     relation: pg_sys::Relation,
-    table: &Rc<Table>,
+    table: &Table,
     index: &Index,
     at: &Snapshot,
     former: &mut Former,
@@ -169,7 +208,7 @@ unsafe fn entries_without_row(
         layout: LAYOUT,
     };
     let mut scan = Scan::new(start, end, *at, options);
-    let mut seen = HashSet::new();
+    let (mut seen, mut neighbours) = (HashSet::new(), Bucket::default());
     let mut entries = 0;
     loop {
         pgrx::check_for_interrupts!();
@@ -177,31 +216,48 @@ unsafe fn entries_without_row(
             let Some(found) = scan.next(&mut active.store, Direction::Forward)? else {
                 return Ok(None);
             };
-            Ok(Some((found.key.to_vec(), entry::row(found.body)?)))
+            Ok(Some((found.key.to_vec(), Copied::of(found.body), entry::row(found.body)?)))
         })
         .or_raise();
-        let Some((key, row)) = next else { return entries };
+        let Some((key, body, row)) = next else { return entries };
         entries += 1;
         // SAFETY: the callers' promise.
         let wanted = unsafe { wanted_at(heap, relation, table, index, row, at, former) };
         let belongs = wanted.is_some_and(|wanted| {
             key == wanted.key
-                || index.rule == index::Rule::Search && key == wanted.key[..wanted.cells]
+                || index.rule == Rule::Search && key == wanted.key[..wanted.cells]
         });
+        // SAFETY: the callers' promise.
+        let mut alone = || unsafe { is_alone(relation, index, &mut neighbours, &key, &body) };
         let what = match (belongs, seen.insert(row)) {
-            (true, true) => continue,
+            (true, true) if alone() => continue,
+            (true, true) => "another row has the same key",
             (true, false) => "the row has two entries",
             (false, _) => "the entry is of no row",
         };
-        findings.push(Finding { stale: (!belongs).then_some(key), ..Finding::of(row, what) });
+        let finding = Finding::of(row, what, entry::cells(&key, body.bytes()).or_raise());
+        findings.push(Finding { stale: (!belongs).then_some(key), ..finding });
     }
+}
+
+/// Whether no entry before this one has what only one may have.
+unsafe fn is_alone(
+    relation: pg_sys::Relation,
+    index: &Index,
+    neighbours: &mut Bucket,
+    key: &[u8],
+    body: &Copied,
+) -> bool {
+    // SAFETY: the callers' promise.
+    index.rule == Rule::Any
+        || unsafe { build::check(relation, index, neighbours, key, body.bytes()) }.is_ok()
 }
 
 /// The entry that a row should have, if there is such a row.
 unsafe fn wanted_at(
     heap: pg_sys::Relation,
     relation: pg_sys::Relation,
-    table: &Rc<Table>,
+    table: &Table,
     index: &Index,
     row: RowId,
     at: &Snapshot,
@@ -217,6 +273,24 @@ unsafe fn wanted_at(
     let (mut page, place) = found?;
     // SAFETY: the callers' promise; the slot is dropped, or goes with its memory after an error.
     unsafe { wanted(heap, relation, table, index, row, &mut page, place, former) }
+}
+
+/// The entry that a row should have as it is now, own changes included, if there is such a row.
+///
+/// # Safety
+/// The relations must be open.
+pub(super) unsafe fn wanted_now(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    index: &Index,
+    row: RowId,
+) -> Option<Entry> {
+    let mut former = Former::default();
+    // SAFETY: the caller's promise.
+    let wanted = unsafe { wanted_at(heap, relation, table, index, row, &NOW, &mut former) };
+    former.end();
+    wanted
 }
 
 /// The entry of the row that lies in a page.
@@ -242,7 +316,7 @@ unsafe fn wanted(
     }
 }
 
-/// Puts right what [`compare`] finds.
+/// Puts right what [`compare`] finds: an entry that should not be there, or one that should.
 ///
 /// # Safety
 /// The relations must be open, and the index published.
@@ -251,11 +325,18 @@ pub(crate) unsafe fn repair(heap: pg_sys::Relation, relation: pg_sys::Relation) 
     unsafe {
         let (table, index) = (table::of(heap), index::of(relation));
         let mut former = Former::default();
-        for finding in compare(heap, relation) {
+        let findings = compare(heap, relation);
+        // What is left of earlier values goes first: a unique key may be another row's by now.
+        let (stale, missing): (Vec<_>, Vec<_>) =
+            findings.iter().partition(|finding| finding.stale.is_some());
+        for finding in stale.into_iter().chain(missing) {
             pgrx::check_for_interrupts!();
-            if let Some(row) = finding.row {
-                mend(heap, relation, &table, &index, row, finding.stale, &mut former);
-            }
+            let Some(row) = finding.row else { continue };
+            let (stale, cells) = (finding.stale.as_deref(), finding.cells.as_deref());
+            let cells = cells.filter(|_| index.rule != Rule::Any);
+            lock::while_at_rest(&table, row, &index, cells, || {
+                mend(heap, relation, &table, &index, row, stale, &mut former);
+            });
         }
         former.end();
     }
@@ -267,12 +348,12 @@ unsafe fn mend(
     table: &Table,
     index: &Index,
     row: RowId,
-    stale: Option<Vec<u8>>,
+    stale: Option<&[u8]>,
     former: &mut Former,
 ) {
     for attempt in 1..=ATTEMPTS {
         // SAFETY: the callers' promise.
-        let done = unsafe { try_mend(heap, relation, table, index, row, stale.as_deref(), former) };
+        let done = unsafe { try_mend(heap, relation, table, index, row, stale, former) };
         match done {
             Err(Error::Conflict { .. }) if attempt < ATTEMPTS => {}
             done => return done.or_raise(),
@@ -303,15 +384,14 @@ unsafe fn try_mend(
         wish = unsafe { wanted(heap, relation, table, index, row, &mut page, 0, former) };
     }
     let mut change = Mending { txn, zero, index, row };
-    if let Some(stale) = stale.filter(|stale| wish.as_ref().is_none_or(|wish| wish.key != **stale))
-    {
-        change.remove(stale)?;
-    }
-    if let Some(wish) = wish
-        && !change.put(&wish)?
-    {
-        // SAFETY: the callers' promise.
-        unsafe { already_there(heap, relation, table, row, former) };
+    match (stale, wish) {
+        (Some(stale), Some(wish)) if wish.key == stale => {}
+        (Some(stale), _) => change.remove(stale)?,
+        (None, Some(wish)) if !change.put(&wish)? => {
+            // SAFETY: the callers' promise.
+            unsafe { already_there(heap, relation, table, row, former) };
+        }
+        (None, _) => {}
     }
     change.txn.commit().map(drop)
 }
@@ -324,11 +404,10 @@ unsafe fn already_there(
     row: RowId,
     former: &mut Former,
 ) {
-    let now = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
     let found = transaction::with(|active| {
         let zero = table.zero(active)?;
         let mut page = active.store.page();
-        let found = active.store.get(&key::row_key(table.space, row), &now, zero, &mut page)?;
+        let found = active.store.get(&key::row_key(table.space, row), &NOW, zero, &mut page)?;
         Ok(found.map(|found| (page, found.entry)))
     })
     .or_raise();

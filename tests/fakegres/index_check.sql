@@ -153,6 +153,42 @@ COPY own FROM stdin;
 \.
 ALTER TABLE own ADD PRIMARY KEY (id);
 SELECT * FROM fakegres.check('own');
+-- Two rows with one key are found even if each has its entry: here while the catalog said that the index
+-- is not unique.
+CREATE TABLE twice (id int CONSTRAINT twice_id UNIQUE DEFERRABLE, j jsonb, n int);
+CREATE UNIQUE INDEX twice_j ON twice (j);
+CREATE UNIQUE INDEX twice_n ON twice (n) INCLUDE (id);
+INSERT INTO twice SELECT i, jsonb_build_object('k', i), i FROM generate_series(1, 5) i;
+INSERT INTO twice VALUES (NULL, NULL, NULL), (NULL, NULL, NULL);
+UPDATE pg_index SET indisunique = false WHERE indrelid = 'twice'::regclass;
+\c
+\set VERBOSITY terse
+INSERT INTO twice VALUES (2, '{"k": 3}', 4), (NULL, NULL, NULL);
+UPDATE pg_index SET indisunique = true WHERE indrelid = 'twice'::regclass;
+\c
+\set VERBOSITY terse
+SELECT * FROM fakegres.check('twice');
+REINDEX INDEX twice_j;
+SET enable_indexscan = off;
+SET enable_bitmapscan = off;
+DELETE FROM twice WHERE n = 4 AND id = 2;
+RESET enable_indexscan;
+RESET enable_bitmapscan;
+SELECT * FROM fakegres.check('twice');
+REINDEX TABLE twice;
+SELECT * FROM fakegres.check('twice');
+-- A value compressed by another method is the same value.
+CREATE TABLE compressed (id int, v text COMPRESSION lz4);
+CREATE INDEX ON compressed (v);
+INSERT INTO compressed VALUES (1, repeat('0123456789', 1000));
+SET default_toast_compression = lz4;
+INSERT INTO compressed VALUES (2, repeat('9876543210', 1000));
+RESET default_toast_compression;
+SELECT * FROM fakegres.check('compressed');
+UPDATE compressed SET id = id + 1;
+DELETE FROM compressed WHERE v = repeat('0123456789', 1000);
+SELECT * FROM fakegres.check('compressed');
+DROP TABLE twice, compressed;
 -- An update that changes no indexed column writes no entry; sizes; an index counts as its table's.
 SELECT pg_relation_size('t_id') > 0 AS index, pg_indexes_size('t') >= pg_relation_size('t_id') + pg_relation_size('t_v') AS indexes, pg_total_relation_size('t') = pg_table_size('t') + pg_indexes_size('t') AS total;
 SELECT pg_indexes_size('fresh') AS indexes \gset
