@@ -1,5 +1,7 @@
 //! Reading single keys: as a snapshot sees them, or as they are now.
 
+use std::collections::HashMap;
+
 use kv::{Page, Result, Version};
 
 use crate::value::{HEADER, head};
@@ -147,21 +149,35 @@ impl Transaction {
         page: &mut Page,
         found: &mut Vec<Option<Found>>,
     ) -> Result<()> {
+        self.get_many_knowing(&Page::default(), keys, at, zero, page, found)
+    }
+
+    /// As [`Transaction::get_many`], without asking for the keys whose current slots came with a scan
+    /// ([`Scan::take_rows`](crate::Scan::take_rows)) that saw the snapshot or a later moment.
+    pub fn get_many_knowing(
+        &mut self,
+        known: &Page,
+        keys: &[&[u8]],
+        at: &Snapshot,
+        zero: Version,
+        page: &mut Page,
+        found: &mut Vec<Option<Found>>,
+    ) -> Result<()> {
         found.clear();
         let slots: Vec<Vec<u8>> = keys.iter().map(|key| key::current(key)).collect();
-        let slots: Vec<&[u8]> = slots.iter().map(Vec::as_slice).collect();
-        self.load(&slots, at, page)?;
+        let entries = self.load_unknown(known, &slots, at, page)?;
         let mut older = Vec::new();
         for (i, slot) in slots.iter().enumerate() {
             found.push(None);
+            let entry = entries.as_ref().map_or(i, |entries| entries[i]);
             if let Some((id, record)) = self.writes.visible(slot, at.command) {
                 if !record.flags().tombstone() {
                     found[i] = Some(Found::own(page.len(), id));
                     page.push(keys[i], &record.value);
                 }
-            } else if let Some(value) = page.get(i) {
+            } else if let Some(value) = page.get(entry) {
                 match Sight::of(value, at, zero)? {
-                    Sight::Value(version) => found[i] = Some(Found::committed(i, version)),
+                    Sight::Value(version) => found[i] = Some(Found::committed(entry, version)),
                     Sight::Nothing => {}
                     Sight::Older => older.push(i),
                 }
@@ -193,6 +209,38 @@ impl Transaction {
         let (version, flags) = head(value, zero)?;
         let committed = Committed { version, deleted: flags.tombstone() };
         Ok(Newest { own: None, committed: Some(committed) })
+    }
+
+    /// Reads the current slots that are not known yet, so that a snapshot can judge them all. Says
+    /// where in the page each is, unless each is at its own place.
+    fn load_unknown(
+        &mut self,
+        known: &Page,
+        slots: &[Vec<u8>],
+        at: &Snapshot,
+        page: &mut Page,
+    ) -> Result<Option<Vec<usize>>> {
+        let place: HashMap<&[u8], usize> = (0..known.len()).map(|i| (known.key(i), i)).collect();
+        let unknown = slots.iter().map(Vec::as_slice).filter(|slot| !place.contains_key(slot));
+        let unknown: Vec<&[u8]> = unknown.collect();
+        page.clear();
+        if !unknown.is_empty() {
+            self.load(&unknown, at, page)?;
+        }
+        if unknown.len() == slots.len() {
+            return Ok(None);
+        }
+        let mut loaded = 0..;
+        let entries = slots.iter().map(|slot| {
+            let Some(i) = place.get(slot.as_slice()) else { return loaded.next().unwrap_or(0) };
+            match known.get(*i) {
+                Some(value) => page.push(slot, value),
+                None => page.push_absent(slot),
+            }
+            self.track(slot, &key::successor(slot), at.version);
+            page.len() - 1
+        });
+        Ok(Some(entries.collect()))
     }
 
     /// Reads current slots, so that a snapshot can judge them.

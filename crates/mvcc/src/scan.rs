@@ -10,10 +10,13 @@
 
 use std::rc::Rc;
 
-use kv::{Direction, Error, Layout, Page, Result, ScanRequest, Store, Ticket, Version};
+use kv::{
+    Direction, Error, Layout, Mapping, MappingSource, Page, ReadStamp, Result, ScanRequest, Store,
+    Ticket, Version,
+};
 
 use crate::read::Sight;
-use crate::value::{page, slot_and_body};
+use crate::value::{HEADER, page, slot_and_body};
 use crate::writes::{Record, WriteId};
 use crate::{Snapshot, Transaction, key};
 
@@ -53,7 +56,13 @@ pub struct Scan {
     start: Vec<u8>,
     end: Vec<u8>,
     at: Snapshot,
+    /// Whether the first page decides what version `at` is of.
+    takes_snapshot: bool,
     options: ScanOptions,
+    /// How entries name their rows, until the first page has come with its rows.
+    mapping: Option<Mapping>,
+    /// Current slots of the rows that the entries of the first page point to.
+    rows_known: Page,
     loaded: Loaded,
     left: usize,
     right: usize,
@@ -112,7 +121,10 @@ impl Scan {
             start,
             end,
             at,
+            takes_snapshot: false,
             options,
+            mapping: None,
+            rows_known: Page::default(),
             loaded,
             left: 0,
             right: 0,
@@ -120,6 +132,35 @@ impl Scan {
             rows,
             ahead: None,
         }
+    }
+
+    /// Has the first page take the snapshot, at which nothing was read yet: its version becomes that of
+    /// the page, which saves the round trip of asking for one. See [`Scan::snapshot`].
+    pub fn taking_snapshot(mut self) -> Scan {
+        self.takes_snapshot = true;
+        self
+    }
+
+    /// Has the first page come together with the rows that its entries point to, for
+    /// [`Scan::take_rows`]. `mapping` is in terms of keys and bodies.
+    pub fn with_rows(mut self, mapping: &Mapping) -> Scan {
+        let source = match mapping.source {
+            MappingSource::Value { offset } => MappingSource::Value { offset: HEADER + offset },
+            MappingSource::KeySuffix => MappingSource::KeySuffix,
+        };
+        let prefix = key::current(&mapping.prefix);
+        self.mapping = Some(Mapping { prefix, source, len: mapping.len });
+        self
+    }
+
+    /// What it sees: what it was made with, unless its first page has taken the snapshot since.
+    pub fn snapshot(&self) -> Snapshot {
+        self.at
+    }
+
+    /// The rows that came with the first page, once, for [`Transaction::get_many_knowing`].
+    pub fn take_rows(&mut self) -> Page {
+        std::mem::take(&mut self.rows_known)
     }
 
     /// The next row in a direction, which may change between calls: after a row was returned, the
@@ -192,15 +233,10 @@ impl Scan {
         if txn.env.interrupted() {
             return Err(Error::Interrupted);
         }
-        let ticket = match self.take_ahead(direction) {
-            Some(ticket) => ticket,
-            None => {
-                let request = self.request(direction);
-                txn.reveal_bulk(&request.start, &request.end)?;
-                txn.store.start_scan(request)?
-            }
-        };
-        let (stamp, request) = txn.store.finish_scan(ticket, &mut self.loaded.page, &*txn.env)?;
+        let (stamp, request) = self.read(txn, direction)?;
+        if std::mem::take(&mut self.takes_snapshot) {
+            self.at.version = stamp.version;
+        }
         txn.observe_at(stamp, &self.at)?;
         self.loaded.cover(request);
         txn.track(&self.loaded.low, &self.loaded.high, self.at.version);
@@ -209,6 +245,27 @@ impl Scan {
         self.left = if direction == Direction::Forward { 0 } else { self.loaded.items.len() };
         self.right = self.left;
         Ok(())
+    }
+
+    /// Reads the page that comes next in a direction.
+    fn read(
+        &mut self,
+        txn: &mut Transaction,
+        direction: Direction,
+    ) -> Result<(ReadStamp, ScanRequest)> {
+        if let Some(ticket) = take_ahead(&mut self.ahead, direction) {
+            return txn.store.finish_scan(ticket, &mut self.loaded.page, &*txn.env);
+        }
+        let request = self.request(direction);
+        txn.reveal_bulk(&request.start, &request.end)?;
+        let page = &mut self.loaded.page;
+        // Rows that the store may not show yet cannot come with the page.
+        match self.mapping.take().filter(|_| !txn.bulk.used) {
+            Some(mapping) => {
+                txn.store.scan_mapped(request, &mapping, page, &mut self.rows_known, &*txn.env)
+            }
+            None => txn.store.finish_scan(txn.store.start_scan(request)?, page, &*txn.env),
+        }
     }
 
     /// Asks for the page after this one. Begins with the second row of a page, so that whoever
@@ -233,16 +290,16 @@ impl Scan {
         let max_bytes = self.options.max_bytes;
         ScanRequest { start, end, direction, max_rows: self.rows, max_bytes }
     }
+}
 
-    /// The page on its way, if it is the one wanted; otherwise gives it up.
-    fn take_ahead(&mut self, direction: Direction) -> Option<Ticket> {
-        let Ahead { store, ticket } = self.ahead.take()?;
-        if ticket.request.direction == direction {
-            return Some(ticket);
-        }
-        store.cancel_scan(ticket);
-        None
+/// The page on its way, if it is the one wanted; otherwise gives it up.
+fn take_ahead(ahead: &mut Option<Ahead>, direction: Direction) -> Option<Ticket> {
+    let Ahead { store, ticket } = ahead.take()?;
+    if ticket.request.direction == direction {
+        return Some(ticket);
     }
+    store.cancel_scan(ticket);
+    None
 }
 
 impl Drop for Scan {

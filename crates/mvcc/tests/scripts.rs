@@ -15,8 +15,8 @@ use std::rc::Rc;
 use goldenscript::{ArgumentConsumer, Command, Context};
 use kv::environment::Simulated;
 use kv::memory::{Config, Memory};
-use kv::{Batch, Direction, Durability, Layout, Store, Version};
-use mvcc::{Base, Change, Options, Scan, ScanOptions, Snapshot, Transaction, WriteId, key};
+use kv::{Batch, Direction, Durability, Layout, Mapping, MappingSource, Store, Version};
+use mvcc::{Base, Change, Found, Options, Scan, ScanOptions, Snapshot, Transaction, WriteId, key};
 
 type Answer = Result<String, Box<dyn Error>>;
 
@@ -179,6 +179,7 @@ impl Session {
         match verb {
             "get" => self.get(args),
             "many" => self.get_many(args),
+            "mapped" => self.mapped(args),
             "scan" => self.scan(args, Direction::Forward),
             "back" => self.scan(args, Direction::Backward),
             "newest" => self.newest(args),
@@ -227,14 +228,47 @@ impl Session {
         let keys: Vec<&[u8]> = std::iter::from_fn(|| args.next_pos()).map(str::as_bytes).collect();
         let (at, mut page, mut found) = (self.snapshot()?, self.txn.page(), Vec::new());
         self.txn.get_many(&keys, &at, self.zero, &mut page, &mut found)?;
-        let rows = keys.iter().zip(&found).map(|(key, found)| match found {
-            Some(found) => row(key, found.body(&page), found.version, found.own),
-            None => "none".into(),
-        });
-        Ok(rows.collect::<Vec<_>>().join("\n"))
+        Ok(rows(&keys, &found, &page))
+    }
+
+    /// Entries whose bodies end the names of the rows that they point to, and these rows. At READ
+    /// COMMITTED the first page takes the snapshot.
+    fn mapped(&mut self, args: &mut ArgumentConsumer<'_>) -> Answer {
+        let mut scan = match self.kept {
+            Some(_) => self.open_scan(args)?,
+            None => {
+                self.command += 1;
+                let at = Snapshot { version: Version::MAX, command: self.command };
+                self.scan_at(args, at).taking_snapshot()
+            }
+        };
+        let source = MappingSource::Value { offset: 0 };
+        scan = scan.with_rows(&Mapping { prefix: b"r".to_vec(), source, len: 1 });
+        let (mut known, mut keys, mut answer) = (self.txn.page(), Vec::new(), Vec::new());
+        while let Some(e) = scan.next(&mut self.txn, Direction::Forward)? {
+            let body = &e.body[LAYOUT.headroom..];
+            keys.push([b"r", body].concat());
+            answer.push(row(e.key, body, e.version, e.own));
+            let came = scan.take_rows();
+            if !came.is_empty() {
+                known = came;
+            }
+        }
+        let at = scan.snapshot();
+        let (mut page, mut found) = (self.txn.page(), Vec::new());
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        self.txn.get_many_knowing(&known, &keys, &at, self.zero, &mut page, &mut found)?;
+        answer.push(format!("seen @{}, {} rows came along", at.version.0, known.len()));
+        answer.push(rows(&keys, &found, &page));
+        Ok(answer.join("\n"))
     }
 
     fn open_scan(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Scan, Box<dyn Error>> {
+        let at = self.snapshot()?;
+        Ok(self.scan_at(args, at))
+    }
+
+    fn scan_at(&self, args: &mut ArgumentConsumer<'_>, at: Snapshot) -> Scan {
         let start = args.next_pos().unwrap_or_default();
         let end = args.next_pos().unwrap_or("~");
         let options = ScanOptions {
@@ -244,7 +278,7 @@ impl Session {
             max_bytes: 1000,
             layout: LAYOUT,
         };
-        Ok(Scan::new(start.into(), end.into(), self.snapshot()?, options))
+        Scan::new(start.into(), end.into(), at, options)
     }
 
     fn scan(&mut self, args: &mut ArgumentConsumer<'_>, direction: Direction) -> Answer {
@@ -372,6 +406,14 @@ impl Session {
         self.txn.count(key.as_bytes(), delta.parse()?);
         Ok(format!("delta {}", self.txn.counter_delta(key.as_bytes())))
     }
+}
+
+fn rows(keys: &[&[u8]], found: &[Option<Found>], page: &kv::Page) -> String {
+    let rows = keys.iter().zip(found).map(|(key, found)| match found {
+        Some(found) => row(key, found.body(page), found.version, found.own),
+        None => "none".into(),
+    });
+    rows.collect::<Vec<_>>().join("\n")
 }
 
 fn row(key: &[u8], body: &[u8], version: Option<Version>, own: Option<WriteId>) -> String {
