@@ -11,6 +11,10 @@
 //! transaction that put it there, so that nothing stale is taken for one. REPEATABLE READ keeps one
 //! PostgreSQL snapshot, and so one version.
 //!
+//! Over a network a version of its own would cost a round trip. A statement of which nothing but the
+//! reading of one table can come before its first read has its snapshot *pending* instead: tied to no
+//! version (zero) until the first page of a scan says which one it shows ([`resolve_later`]).
+//!
 //! # Levels
 //!
 //! Everything that a savepoint's rollback must undo carries the nesting level of the
@@ -200,6 +204,100 @@ pub(crate) unsafe fn resolve(snapshot: pg_sys::Snapshot) -> Snapshot {
     Snapshot { version, command: pg.curcid }
 }
 
+/// As [`resolve`], but a pending snapshot stays so: then the first read decides, and must be told to
+/// [`take`].
+///
+/// # Safety
+/// `snapshot` must be null or a live snapshot.
+pub(crate) unsafe fn resolve_later(snapshot: pg_sys::Snapshot) -> (Snapshot, Taking) {
+    // SAFETY: the caller's promise.
+    match unsafe { snapshot.as_ref() } {
+        Some(pg) if is_pending(pg) => {
+            let at = Snapshot { version: Version::MAX, command: pg.curcid };
+            (at, Taking(snapshot))
+        }
+        // SAFETY: the caller's promise.
+        _ => (unsafe { resolve(snapshot) }, Taking::default()),
+    }
+}
+
+/// A pending snapshot that a scan is to take with its first page; null if there is none.
+pub(crate) struct Taking(pg_sys::Snapshot);
+
+impl Default for Taking {
+    fn default() -> Taking {
+        Taking(std::ptr::null_mut())
+    }
+}
+
+impl Taking {
+    /// Whether a scan that begins now takes the snapshot. If another one has taken it meanwhile, `at`
+    /// learns its version.
+    ///
+    /// # Safety
+    /// The snapshot must be live.
+    pub(crate) unsafe fn is_due(&mut self, at: &mut Snapshot) -> bool {
+        // SAFETY: the caller's promise.
+        match unsafe { self.0.as_ref() } {
+            None => false,
+            Some(pg) if is_pending(pg) => true,
+            Some(_) => {
+                // SAFETY: the caller's promise.
+                *at = unsafe { resolve(self.0) };
+                self.0 = std::ptr::null_mut();
+                false
+            }
+        }
+    }
+
+    /// Asks for the version, for who reads something else than a scan does.
+    ///
+    /// # Safety
+    /// The snapshot must be live.
+    pub(crate) unsafe fn settle(&mut self, at: &mut Snapshot) {
+        let snapshot = std::mem::replace(&mut self.0, std::ptr::null_mut());
+        if !snapshot.is_null() {
+            // SAFETY: the caller's promise.
+            *at = unsafe { resolve(snapshot) };
+        }
+    }
+
+    /// Ties the snapshot to the version that the first page showed.
+    ///
+    /// # Safety
+    /// The snapshot must be live.
+    pub(crate) unsafe fn take(&mut self, at: &mut Snapshot, version: Version) {
+        // SAFETY: the caller's promise.
+        if let Some(pg) = unsafe { std::mem::replace(&mut self.0, std::ptr::null_mut()).as_mut() } {
+            at.version = version;
+            tie(pg, version);
+        }
+    }
+}
+
+/// Leaves it to the first read of a statement which version its snapshot is of, if the store asks a
+/// round trip for a version. False if the version has to be known now.
+///
+/// # Safety
+/// `snapshot` must be a live snapshot.
+pub(crate) unsafe fn resolve_at_first_read(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: the caller's promise.
+    let pg = unsafe { &mut *snapshot };
+    let may = pg.copied
+        && pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
+        && !uses_one_snapshot()
+        // SAFETY: reads a variable of the backend.
+        && unsafe { pg_sys::ParallelWorkerNumber } < 0
+        && settings::as_of().is_none();
+    if !may || with(|active| active.session.store.limits().local) {
+        return false;
+    }
+    if !is_tied(pg) {
+        tie(pg, Version::ZERO);
+    }
+    true
+}
+
 fn version_of(pg: &mut pg_sys::SnapshotData) -> Version {
     // A worker's snapshots are restored without the fields that tie them.
     if let Some(version) = leaders_version() {
@@ -263,7 +361,11 @@ fn uses_one_snapshot() -> bool {
 }
 
 fn is_tied(pg: &pg_sys::SnapshotData) -> bool {
-    pg.speculativeToken == TRANSACTION.get()
+    pg.speculativeToken == TRANSACTION.get() && !pg.vistest.is_null()
+}
+
+fn is_pending(pg: &pg_sys::SnapshotData) -> bool {
+    pg.speculativeToken == TRANSACTION.get() && pg.vistest.is_null()
 }
 
 /// In a parallel worker, the version of the leader's query.

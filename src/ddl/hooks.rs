@@ -282,9 +282,37 @@ unsafe extern "C-unwind" fn look_at_start(query: *mut pg_sys::QueryDesc, flags: 
         if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0
             && !(*query).snapshot.is_null()
             && reads_fakegres((*query).plannedstmt)
+            && !(runs_at_once((*query).plannedstmt)
+                && transaction::resolve_at_first_read((*query).snapshot))
         {
             transaction::resolve((*query).snapshot);
         }
+    }
+}
+
+/// Whether a query that reads fakegres tables reads one before it does anything else, and not at
+/// another time than now: it reads nothing besides, and is no cursor's, whose portal has a name.
+unsafe fn runs_at_once(plan: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: the range table of a plan is a list of its entries; an active portal has a name.
+    unsafe {
+        let plan = &*plan;
+        let tables = pgrx::PgList::<pg_sys::RangeTblEntry>::from_pg(plan.rtable);
+        let kinds = tables.iter_ptr().map(|entry| (*entry).rtekind);
+        let (mut tables, mut others) = (0, 0);
+        for kind in kinds {
+            match kind {
+                pg_sys::RTEKind::RTE_RELATION => tables += 1,
+                pg_sys::RTEKind::RTE_RESULT => {}
+                _ => others += 1,
+            }
+        }
+        let portal = pg_sys::ActivePortal;
+        let is_cursor = !portal.is_null() && *(*portal).name != 0;
+        tables == 1
+            && others == 0
+            && plan.subplans.is_null()
+            && !plan.parallelModeNeeded
+            && !is_cursor
     }
 }
 

@@ -20,7 +20,7 @@ use super::{filter, form};
 use crate::error::{OrRaise, raise};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
-use crate::transaction::{self, Active};
+use crate::transaction::{self, Active, Taking};
 use crate::{compat, lock, pg, row};
 
 /// Entries of the first batch: a LIMIT 1 needs no more, and the next has four times as many.
@@ -54,6 +54,9 @@ struct State {
     /// The entry of a run up to which entries were returned before.
     skip: Option<Vec<u8>>,
     batch: Batch,
+    /// Rows that came with entries.
+    known: Page,
+    with_rows: bool,
     want: usize,
     mark: Option<Place>,
     tuple: pg_sys::HeapTupleData,
@@ -65,6 +68,10 @@ struct State {
 struct Begun {
     table: Option<Rc<Table>>,
     at: Snapshot,
+    /// The snapshot that the first page takes.
+    taking: Taking,
+    /// Whether a read costs no round trip.
+    local: bool,
     zero: Version,
     row_zero: Version,
     mvcc: bool,
@@ -184,6 +191,8 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             left: None,
             skip: None,
             batch: Batch::default(),
+            known: Page::default(),
+            with_rows: false,
             want: FIRST_BATCH,
             mark: None,
             tuple: pg_sys::HeapTupleData::default(),
@@ -313,6 +322,7 @@ impl State {
     /// Gives up what was read ahead.
     fn reset(&mut self, anchor: Anchor) {
         self.cursor = None;
+        self.known.clear();
         self.left = None;
         self.skip = None;
         self.anchor = anchor;
@@ -325,21 +335,22 @@ impl State {
         }
         // SAFETY: the callers pass a scan with a snapshot; the relation is open if there is one.
         unsafe {
-            let at = transaction::resolve((*scan).xs_snapshot);
+            let (at, taking) = transaction::resolve_later((*scan).xs_snapshot);
             let heap = (*scan).heapRelation;
             let table = (!heap.is_null()).then(|| table::of(heap));
             let kind = (*(*scan).xs_snapshot).snapshot_type;
             let mvcc = kind == pg_sys::SnapshotType::SNAPSHOT_MVCC;
             let dirty = kind == pg_sys::SnapshotType::SNAPSHOT_DIRTY;
-            let (zero, row_zero) = transaction::with(|active| {
+            let (local, zero, row_zero) = transaction::with(|active| {
                 let row_zero = table.as_ref().map_or(Ok(Version::ZERO), |table| table.zero(active));
-                Ok((self.index.stored.zero(active)?, row_zero?))
+                let local = active.session.store.limits().local;
+                Ok((local, self.index.stored.zero(active)?, row_zero?))
             })
             .or_raise();
             if at.version < zero && row_zero <= at.version {
                 too_young();
             }
-            self.begun = Some(Begun { table, at, zero, row_zero, mvcc, dirty });
+            self.begun = Some(Begun { table, at, taking, local, zero, row_zero, mvcc, dirty });
         }
     }
 
@@ -375,7 +386,8 @@ impl State {
         self.batch.clear(direction);
         let want = self.want;
         self.want = (want * 4).min(LARGEST_BATCH);
-        if self.search.points {
+        self.with_rows = with_rows;
+        if self.search.points && (self.begun().local || self.search.ranges.len() > 1) {
             self.take_points(direction, want).or_raise();
         } else if self.cursor.is_some() || self.place(direction) {
             self.take(direction, want);
@@ -397,7 +409,7 @@ impl State {
     /// Takes entries of single keys until there are enough.
     fn take_points(&mut self, direction: Direction, want: usize) -> Result<()> {
         let mut left = self.left.take().unwrap_or_else(|| self.points_from(direction));
-        let Begun { at, zero, .. } = *self.begun();
+        let Begun { at, zero, .. } = *self.settled();
         let mut page = transaction::with(|active| active.store.page());
         while self.batch.items.len() < want {
             let next = match direction {
@@ -454,15 +466,49 @@ impl State {
     }
 
     fn open(&mut self, range: KeyRange) {
-        let Begun { at, zero, .. } = *self.begun();
+        self.keep_rows();
+        let begun = self.begun.as_mut().expect("the scan has begun");
+        // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+        let takes_snapshot = unsafe { begun.taking.is_due(&mut begun.at) };
         let options = ScanOptions {
-            zero,
+            zero: begun.zero,
             first_rows: self.want + 1,
             max_rows: LARGEST_BATCH,
             max_bytes: PAGE_BYTES,
             layout: LAYOUT,
         };
-        self.cursor = Some(Scan::new(range.start, range.end, at, options));
+        let mut cursor = Scan::new(range.start, range.end, begun.at, options);
+        if takes_snapshot {
+            cursor = cursor.taking_snapshot();
+        }
+        if let Some(table) = begun.table.as_ref().filter(|_| self.with_rows && !begun.local) {
+            cursor = cursor.with_rows(&entry::mapping(table.space));
+        }
+        self.cursor = Some(cursor);
+    }
+
+    /// Keeps the rows that came with the entries of the cursor.
+    fn keep_rows(&mut self) {
+        let Some(cursor) = &mut self.cursor else { return };
+        let rows = cursor.take_rows();
+        if self.known.is_empty() {
+            self.known = rows;
+            return;
+        }
+        for i in 0..rows.len() {
+            match rows.get(i) {
+                Some(row) => self.known.push(rows.key(i), row),
+                None => self.known.push_absent(rows.key(i)),
+            }
+        }
+    }
+
+    /// What the scan sees, for who has no page that could take the snapshot.
+    fn settled(&mut self) -> &Begun {
+        let begun = self.begun.as_mut().expect("the scan has begun");
+        // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+        unsafe { begun.taking.settle(&mut begun.at) };
+        begun
     }
 
     /// Moves to the next range. False if there is none.
@@ -490,6 +536,10 @@ impl State {
                 run.meet(entry.key, entry.body, batch)
             })
             .or_raise();
+            if let (Some(begun), Some(cursor)) = (&mut self.begun, &self.cursor) {
+                // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+                unsafe { begun.taking.take(&mut begun.at, cursor.snapshot().version) };
+            }
             match step {
                 Step::Taken => self.check_last(),
                 Step::InRun => {}
@@ -543,6 +593,8 @@ impl State {
 
     /// Reads the rows of the batch.
     fn read_rows(&mut self) -> Result<()> {
+        self.keep_rows();
+        let known = std::mem::take(&mut self.known);
         let Some(Begun { table: Some(table), at, row_zero, .. }) = &self.begun else {
             return Ok(());
         };
@@ -551,7 +603,7 @@ impl State {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
         transaction::with(|active| {
             *rows = active.store.page();
-            active.store.get_many(&keys, at, *row_zero, rows, found)?;
+            active.store.get_many_knowing(&known, &keys, at, *row_zero, rows, found)?;
             for (item, found) in items.iter().zip(found.iter_mut()) {
                 let hidden = |found: &Found| active.hides(table.space, found.version, item.row, at);
                 if found.as_ref().is_some_and(hidden) {

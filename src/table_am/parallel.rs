@@ -84,22 +84,23 @@ unsafe fn set_relation(base: &mut pg_sys::ParallelTableScanDescData, relation: p
     base.phs_locator = unsafe { (*relation).rd_locator };
 }
 
-/// What a scan sees: the leader's version if it is part of a parallel scan.
+/// What a scan sees: the leader's version if it is part of a parallel scan. It may have yet to take its
+/// snapshot.
 ///
 /// # Safety
 /// `scan` must be null or initialized, `snapshot` live.
 pub(super) unsafe fn snapshot(
     scan: pg_sys::ParallelTableScanDesc,
     snapshot: pg_sys::Snapshot,
-) -> Snapshot {
+) -> (Snapshot, transaction::Taking) {
     // SAFETY: the caller's promise.
     unsafe {
         match scan.cast::<Shared>().as_ref() {
-            Some(shared) if !shared.base.phs_snapshot_any => Snapshot {
-                version: Version(shared.version.load(Ordering::Relaxed)),
-                command: (*snapshot).curcid,
-            },
-            _ => transaction::resolve(snapshot),
+            Some(shared) if !shared.base.phs_snapshot_any => {
+                let version = Version(shared.version.load(Ordering::Relaxed));
+                (Snapshot { version, command: (*snapshot).curcid }, transaction::Taking::default())
+            }
+            _ => transaction::resolve_later(snapshot),
         }
     }
 }

@@ -34,6 +34,8 @@ struct Descriptor {
 pub(crate) struct State {
     table: Rc<Table>,
     at: Snapshot,
+    /// The snapshot that the first page takes.
+    taking: transaction::Taking,
     zero: Version,
     cursor: Option<Scan>,
     /// At which end of the range the scan is. Its page is given up there: a plan may have many
@@ -85,11 +87,12 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
     // caller's memory context and PostgreSQL keeps the relation open until scan_end.
     unsafe {
         let table = table::of(relation);
-        let at = parallel::snapshot(parallel, snapshot);
+        let (at, taking) = parallel::snapshot(parallel, snapshot);
         let zero = table.zero_for(&at);
         let state = State {
             table,
             at,
+            taking,
             zero,
             cursor: None,
             ended: None,
@@ -255,7 +258,10 @@ impl State {
             max_bytes: MAX_BYTES,
             layout: LAYOUT,
         };
-        self.cursor = Some(Scan::new(start, end, self.at, options));
+        // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+        let takes_snapshot = unsafe { self.taking.is_due(&mut self.at) };
+        let cursor = Scan::new(start, end, self.at, options);
+        self.cursor = Some(if takes_snapshot { cursor.taking_snapshot() } else { cursor });
     }
 
     /// Whether the scan stands in a range.
@@ -278,7 +284,7 @@ impl State {
         direction: Direction,
         slot: *mut pg_sys::TupleTableSlot,
     ) -> bool {
-        let State { cursor, tuple, table, at, row_offset, .. } = self;
+        let State { cursor, tuple, table, at, taking, row_offset, .. } = self;
         let Some(cursor) = cursor else { return false };
         let found = transaction::with(|active| {
             loop {
@@ -297,6 +303,8 @@ impl State {
             }
         })
         .or_raise();
+        // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+        unsafe { taking.take(at, cursor.snapshot().version) };
         if found {
             // SAFETY: the tuple lies in the cursor's page until the next call.
             unsafe { compat::ExecStoreHeapTuple(tuple, slot, false) };

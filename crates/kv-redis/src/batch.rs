@@ -1,4 +1,5 @@
-//! A batch as `commit.lua` reads it: what it reads first and what it writes then, each step as
+//! A batch as `commit.lua` reads it. One that only puts, and more than a page, comes as pages of entries
+//! in order, which can be stored as they are if nothing is where they belong. Any other comes as steps: what it reads first and what it writes then, each step as
 //! tag u8 · length of key u16 · length of the rest u32 · key · rest. A put's step without its tag is
 //! the entry that stands in a page.
 
@@ -17,25 +18,32 @@ const ADD: u8 = 8;
 const STORE: u8 = 9;
 const RAISE: u8 = 10;
 
-/// The two halves of a batch.
+/// The two halves of a batch, or its pages.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) reads: Vec<u8>,
     pub(crate) writes: Vec<u8>,
+    pub(crate) pages: Vec<Vec<u8>>,
 }
 
 impl Steps {
-    /// The steps of a batch that obeys the limits.
-    pub(crate) fn of(batch: &Batch) -> Steps {
+    /// The steps of a batch that obeys the limits; its pages, where it has some, of so many bytes.
+    pub(crate) fn of(batch: &Batch, page_bytes: usize) -> Steps {
+        if batch.size() > page_bytes
+            && let Some(puts) = puts_in_order(batch)
+        {
+            return Steps { pages: pages_of(&puts, page_bytes), ..Steps::default() };
+        }
         let mut steps =
-            Steps { reads: Vec::new(), writes: Vec::with_capacity(batch.size() + batch.len()) };
+            Steps { writes: Vec::with_capacity(batch.size() + batch.len()), ..Steps::default() };
         batch.ops().for_each(|op| steps.add(op));
         steps
     }
 
-    /// Bytes of both.
+    /// Bytes of all.
     pub(crate) fn size(&self) -> usize {
-        self.reads.len() + self.writes.len()
+        let pages: usize = self.pages.iter().map(Vec::len).sum();
+        self.reads.len() + self.writes.len() + pages
     }
 
     fn add(&mut self, op: Op<'_>) {
@@ -58,6 +66,71 @@ impl Steps {
             Op::RaiseFloor { floor } => push(writes, RAISE, &bytes(floor), &[]),
         }
     }
+}
+
+type Put<'a> = (&'a [u8], &'a [u8]);
+
+/// What a batch puts, in the order of keys; none if it does anything else, or puts a key twice.
+fn puts_in_order(batch: &Batch) -> Option<Vec<Put<'_>>> {
+    let mut puts = Vec::with_capacity(batch.len());
+    for op in batch.ops() {
+        let Op::Put { key, value } = op else { return None };
+        puts.push((key, value));
+    }
+    if !puts.is_sorted_by(|a, b| a.0 < b.0) {
+        puts.sort_by_key(|(key, _)| *key);
+    }
+    puts.is_sorted_by(|a, b| a.0 < b.0).then_some(puts)
+}
+
+/// Keys of one table begin alike for so many bytes. Between those that do not, there may be anything.
+const ALIKE: usize = 10;
+
+/// Pages of about the same size, so that none is nearly empty, each of keys that begin alike.
+fn pages_of(puts: &[Put<'_>], page_bytes: usize) -> Vec<Vec<u8>> {
+    let mut pages = Vec::new();
+    for run in puts.chunk_by(|a, b| a.0.get(..ALIKE) == b.0.get(..ALIKE)) {
+        let mut left: usize = run.iter().map(entry_length).sum();
+        let mut rest = run;
+        while !rest.is_empty() {
+            let fill = left.div_ceil(left.div_ceil(page_bytes));
+            let (mut count, mut size) = (0, 0);
+            for length in rest.iter().map(entry_length) {
+                if count > 0 && (size >= fill || size + length > page_bytes) {
+                    break;
+                }
+                (count, size) = (count + 1, size + length);
+            }
+            let (page, behind) = rest.split_at(count);
+            pages.push(page_of(page, size));
+            (rest, left) = (behind, left - size);
+        }
+    }
+    pages
+}
+
+/// Bytes of an entry in front of its key: the lengths of key and value.
+const LENGTHS: usize = 6;
+/// Bytes of a page in front of its entries.
+const HEADER: usize = 8;
+
+fn entry_length((key, value): &Put<'_>) -> usize {
+    LENGTHS + key.len() + value.len()
+}
+
+/// A page as the server keeps it, of entries that have so many bytes. Scripts count bytes from one.
+fn page_of(entries: &[Put<'_>], size: usize) -> Vec<u8> {
+    let last = HEADER + 1 + size - entries.last().map_or(0, entry_length);
+    let mut page = Vec::with_capacity(HEADER + size);
+    page.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    page.extend_from_slice(&(last as u32).to_le_bytes());
+    for (key, value) in entries {
+        page.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        page.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        page.extend_from_slice(key);
+        page.extend_from_slice(value);
+    }
+    page
 }
 
 fn bytes(version: Version) -> [u8; 8] {

@@ -195,7 +195,7 @@ impl Session {
         // server would not refuse what comes behind it.
         self.hear();
         self.report()?;
-        let steps = Steps::of(batch);
+        let steps = Steps::of(batch, self.options.page_bytes as usize);
         let mut patience = Patience::millis(self.options.connect_timeout);
         let (mut whole, mut last) = (false, None);
         loop {
@@ -256,7 +256,8 @@ impl Session {
         if self.stream.1 == 0 {
             self.stream.0 = CommitId::random(env);
         }
-        let (steps, options) = (Steps::of(batch), self.options);
+        let options = self.options;
+        let steps = Steps::of(batch, options.page_bytes as usize);
         let (stream, before) = named(self.stream);
         // Where nothing is on its way, nothing can be missing.
         let before = before.filter(|_| self.unsettled());
@@ -499,7 +500,7 @@ fn number(number: Option<u64>) -> String {
 /// The arguments with which every commit ends.
 fn finish(command: &mut Cmd, steps: &Steps, options: &RedisOptions) {
     command.arg(&steps.reads).arg(&steps.writes);
-    command.arg(options.page_bytes).arg(options.segment_pages);
+    command.arg(options.page_bytes).arg(options.segment_pages).arg(&steps.pages);
 }
 
 fn unknown(id: CommitId, reason: String) -> Error {

@@ -11,9 +11,9 @@
 //! The row id is in every body, so that one rule finds the row of any entry ([`MAPPING_OFFSET`]).
 //! Form is [`BY_CELLS`] or [`BY_ROW`]; the values are for whoever wants the columns without the row.
 
-use kv::{Error, Result};
+use kv::{Error, Mapping, MappingSource, Result};
 
-use crate::RowId;
+use crate::{RowId, Space, key};
 
 /// Longest key of an entry without the row id. With every byte escaped, and versions and row id
 /// behind it, it still fits the shortest keys that a store may ask for (1,982 bytes).
@@ -23,7 +23,13 @@ pub const LONGEST: usize = 976;
 pub const HEADER: usize = ROW + 1;
 
 /// Where in a body the row id begins.
-pub const MAPPING_OFFSET: usize = 0;
+const MAPPING_OFFSET: usize = 0;
+
+/// How a store finds the rows of a table behind the bodies of entries.
+pub fn mapping(table: Space) -> Mapping {
+    let source = MappingSource::Value { offset: MAPPING_OFFSET };
+    Mapping { prefix: key::rows_prefix(table), source, len: ROW }
+}
 
 /// Bytes of a row id.
 const ROW: usize = 5;

@@ -1,6 +1,7 @@
 -- ARGV: id of the batch, stream of deferred batches or nothing, how many of them must have been
 -- applied or nothing, how many have been after this one or nothing, what it reads, what it writes,
--- bytes of a page, pages of a segment.
+-- bytes of a page, pages of a segment; then, of a batch that only puts, pages of entries in order, made
+-- by the client, instead of writes.
 --
 -- Everything that can be wrong is found before the first write, because a script is not rolled
 -- back: reads come first, then writes change pages in memory, and only then pages are stored.
@@ -251,6 +252,57 @@ do
   end
 end
 
+-- Pages that came whole -------------------------------------------------------------------------
+
+-- Those that lie between a stored page and the one behind it are stored as they came, which spares Lua
+-- their entries. All behind one page or none: what is put one by one looks at stored pages only.
+local whole = {}
+do
+  local places, place = {}, nil
+
+  -- The stored page that a key belongs to, the end of its entries, and the bound behind it.
+  local function place_of(key)
+    local segment = segment_of(key)
+    local bound = segment and page_of(segment, key)
+    if not bound then return { fits = false } end
+    if not places[bound] then
+      local found = { segment = segment, bound = bound, fits = true }
+      found.upper = next_bound(found)
+      found.last = last_key(fetch(segment, bound))
+      places[bound] = found
+    end
+    return places[bound]
+  end
+
+  local of = {}
+  for i = 11, #ARGV do
+    local raw = ARGV[i]
+    local first = first_key(raw)
+    if not place or not place.bound or (place.upper and not less(first, place.upper)) then
+      place = place_of(first)
+    end
+    if place.fits then
+      place.fits = less(place.last, first) and not (place.upper and not less(last_key(raw), place.upper))
+    end
+    of[i] = place
+  end
+  for i = 11, #ARGV do
+    local raw = ARGV[i]
+    if of[i].fits then
+      whole[#whole + 1] = { place = of[i], raw = raw }
+      grows = true
+    else
+      local at, size = HEADER + 1, #raw
+      while at <= size do
+        local key_length, value_length, body = read('<I2I4', raw, at)
+        local following = body + key_length + value_length
+        set(sub(raw, body, body + key_length - 1), sub(raw, at, following - 1))
+        at = following
+      end
+    end
+  end
+end
+
 -- Pages to the store -----------------------------------------------------------------------------
 
 local counts, crowded = {}, {}
@@ -282,15 +334,18 @@ local function merged(page)
   return all
 end
 
-local function store(segment, bound, records, from, to)
-  local at = HEADER + 1
-  for i = from, to - 1 do at = at + #records[i] end
-  local data = pack('<I4I4', to - from + 1, at) .. concat(records, '', from, to)
+local function store_raw(segment, bound, data)
   if call('HSET', content .. segment, bound, data) == 1 then
     if count(segment, 1) == 1 then call('ZADD', root, 0, segment) end
     call('ZADD', index .. segment, 0, bound)
     if counts[segment] > SPAN then crowded[segment] = true end
   end
+end
+
+local function store(segment, bound, records, from, to)
+  local at = HEADER + 1
+  for i = from, to - 1 do at = at + #records[i] end
+  store_raw(segment, bound, pack('<I4I4', to - from + 1, at) .. concat(records, '', from, to))
 end
 
 -- A full segment that grows at its end is left full.
@@ -357,6 +412,12 @@ for i = 1, #vanished do
 end
 for i = 1, #touched do
   if touched[i].dirty and not touched[i].dropped then write(touched[i]) end
+end
+for i = 1, #whole do
+  local place, raw = whole[i].place, whole[i].raw
+  local bound = first_key(raw)
+  place.segment = segment_for(place.segment, bound)
+  store_raw(place.segment, bound, raw)
 end
 for segment in pairs(crowded) do split(segment) end
 mark(id, stamp)
