@@ -35,7 +35,7 @@ use crate::error::{OrRaise, raise, unsupported};
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
-use crate::{ddl, settings};
+use crate::{ddl, settings, table_am};
 
 /// The state of the running transaction.
 pub(crate) struct Active {
@@ -49,6 +49,8 @@ pub(crate) struct Active {
     tokens: Vec<u32>,
     created: Vec<Created>,
     dropped: Vec<Dropped>,
+    /// The row that a scan showed last, where reading it once more would be a round trip.
+    shown: Shown,
     /// Versions of rows that this transaction was shown after it waited for their lock, newer than
     /// its snapshot. Each has a TID of its own: only who was shown the version may change it.
     followed: Vec<(Space, RowId, Version)>,
@@ -65,6 +67,13 @@ pub(crate) struct Active {
     updated: (Option<Tid>, Vec<pg_sys::Oid>),
     /// Versions that the committed transaction made.
     committed_versions: u64,
+}
+
+/// A committed row as a snapshot sees it: an UPDATE asks for the row that its scan has just returned.
+#[derive(Default)]
+struct Shown {
+    row: Option<(Space, RowId, Version)>,
+    body: Vec<u8>,
 }
 
 /// What a TID names.
@@ -161,6 +170,7 @@ fn begin() {
         tokens: vec![token; level() as usize - 1],
         created: Vec::new(),
         dropped: Vec::new(),
+        shown: Shown::default(),
         followed: Vec::new(),
         tid_base: TID_BASE.get(),
         locks: crate::lock::Held::default(),
@@ -271,6 +281,7 @@ impl Taking {
         if let Some(pg) = unsafe { std::mem::replace(&mut self.0, std::ptr::null_mut()).as_mut() } {
             at.version = version;
             tie(pg, version);
+            with_begun(|active| active.date_shown(version));
         }
     }
 }
@@ -545,6 +556,25 @@ impl Active {
         if self.claims.contains_key(cells) { self.claim(cells) } else { Ok(()) }
     }
 
+    /// Keeps a row that a scan returned as a snapshot sees it.
+    pub(crate) fn show(&mut self, space: Space, row: RowId, at: Version, body: &[u8]) {
+        self.shown.row = Some((space, row, at));
+        self.shown.body.clear();
+        self.shown.body.extend_from_slice(body);
+    }
+
+    /// The snapshot of the row that was returned last turned out to be of this version.
+    fn date_shown(&mut self, version: Version) {
+        if let Some((_, _, at)) = self.shown.row.as_mut().filter(|(_, _, at)| *at == Version::MAX) {
+            *at = version;
+        }
+    }
+
+    /// The row as a snapshot of this version sees it, if it is the one that was returned last.
+    pub(crate) fn shown(&self, space: Space, row: RowId, at: Version) -> Option<&[u8]> {
+        (self.shown.row == Some((space, row, at))).then_some(&self.shown.body)
+    }
+
     /// Notes which indexes need a new entry for a version that an update made.
     pub(crate) fn note_update(&mut self, tid: Tid, changed: Vec<pg_sys::Oid>) {
         self.updated = (Some(tid), changed);
@@ -747,6 +777,7 @@ fn commit() {
     // If anything fails from here on, PostgreSQL aborts and these spaces go.
     DOOMED.borrow_mut().extend(&doomed);
     active.publish();
+    table_am::size::will_commit(&active);
     active.store.set_durability(active.durability());
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
     let (bytes, versions) = (store.buffered(), store.written());

@@ -291,7 +291,8 @@ unsafe extern "C-unwind" fn look_at_start(query: *mut pg_sys::QueryDesc, flags: 
 }
 
 /// Whether a query that reads fakegres tables reads one before it does anything else, and not at
-/// another time than now: it reads nothing besides, and is no cursor's, whose portal has a name.
+/// another time than now: it reads nothing besides, and is no cursor's, whose portal has a name that
+/// is shown.
 unsafe fn runs_at_once(plan: *mut pg_sys::PlannedStmt) -> bool {
     // SAFETY: the range table of a plan is a list of its entries; an active portal has a name.
     unsafe {
@@ -307,7 +308,7 @@ unsafe fn runs_at_once(plan: *mut pg_sys::PlannedStmt) -> bool {
             }
         }
         let portal = pg_sys::ActivePortal;
-        let is_cursor = !portal.is_null() && *(*portal).name != 0;
+        let is_cursor = !portal.is_null() && (*portal).visible && *(*portal).name != 0;
         tables == 1
             && others == 0
             && plan.subplans.is_null()

@@ -3,8 +3,9 @@
 use kv::Version;
 use pgrx::prelude::*;
 
-use super::index;
+use super::{index, scan};
 use crate::error::OrRaise;
+use crate::settings::Costs;
 use crate::table_am::size;
 use crate::{compat, pg, transaction};
 
@@ -63,7 +64,7 @@ unsafe fn describe(
         let index = index::of(relation);
         let usable = transaction::with(|active| index.stored.is_usable(active, moment)).or_raise();
         if !info.indpred.is_null() {
-            info.tuples = (size::statistics(index.stored.space).0 as f64).min(rel.tuples);
+            info.tuples = (size::estimate(index.stored.space).0 as f64).min(rel.tuples);
         } else {
             info.tuples = rel.tuples;
         }
@@ -96,7 +97,8 @@ fn height(pages: pg_sys::BlockNumber) -> i32 {
     (f64::from(pages).ln() / 100f64.ln()).ceil() as i32
 }
 
-/// As btree estimates: the search descends, reads neighbours, and fetches rows.
+/// As btree estimates: the search descends, reads neighbours, and fetches rows. To that comes what the
+/// store asks for requests, of which each has more entries than the one before it, and for entries.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amcostestimate(
     root: *mut pg_sys::PlannerInfo,
@@ -111,5 +113,10 @@ pub(super) unsafe extern "C-unwind" fn amcostestimate(
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
         compat::btcostestimate(root, path, loops, startup, total, selectivity, correlation, pages);
+        let local = transaction::with(|active| active.session.store.limits().local);
+        let costs = Costs::of(local);
+        let entries = *selectivity * (*(*path).indexinfo).tuples;
+        *startup += costs.round_trip;
+        *total += costs.round_trip * scan::requests(entries) + costs.row * entries;
     }
 }

@@ -34,6 +34,17 @@ const PAGE_BYTES: usize = 256 << 10;
 /// TIDs that a bitmap is given at a time.
 const BITMAP_BATCH: usize = 256;
 
+/// How many batches a scan takes for so many entries.
+pub(super) fn requests(entries: f64) -> f64 {
+    let (mut batch, mut taken, mut requests) = (FIRST_BATCH, FIRST_BATCH, 1.0);
+    while batch < LARGEST_BATCH && (taken as f64) < entries {
+        batch = (batch * 4).min(LARGEST_BATCH);
+        taken += batch;
+        requests += 1.0;
+    }
+    requests + ((entries - taken as f64) / LARGEST_BATCH as f64).max(0.0)
+}
+
 /// A scan under way.
 struct State {
     relation: pg_sys::Relation,
@@ -409,8 +420,11 @@ impl State {
     /// Takes entries of single keys until there are enough.
     fn take_points(&mut self, direction: Direction, want: usize) -> Result<()> {
         let mut left = self.left.take().unwrap_or_else(|| self.points_from(direction));
-        let Begun { at, zero, .. } = *self.settled();
+        let Begun { at, zero, local, .. } = *self.settled();
         let mut page = transaction::with(|active| active.store.page());
+        if !local {
+            return self.take_points_at_once(left, direction, want);
+        }
         while self.batch.items.len() < want {
             let next = match direction {
                 Direction::Forward => left.next(),
@@ -422,6 +436,37 @@ impl State {
             if let Some(found) = found {
                 self.batch.push(key, found.body(&page))?;
                 self.check_last();
+            }
+        }
+        self.left = Some(left);
+        Ok(())
+    }
+
+    /// As [`State::take_points`], with as many keys in a request as entries are wanted.
+    fn take_points_at_once(
+        &mut self,
+        mut left: Range<usize>,
+        direction: Direction,
+        want: usize,
+    ) -> Result<()> {
+        let Begun { at, zero, .. } = *self.begun();
+        let (mut page, mut found) = (transaction::with(|active| active.store.page()), Vec::new());
+        while self.batch.items.len() < want && !left.is_empty() {
+            let count = (want - self.batch.items.len()).min(left.len());
+            let mut next: Vec<usize> = match direction {
+                Direction::Forward => left.by_ref().take(count).collect(),
+                Direction::Backward => left.by_ref().rev().take(count).collect(),
+            };
+            let key = |next: usize| self.search.ranges[next].start.as_slice();
+            let keys: Vec<&[u8]> = next.iter().map(|next| key(*next)).collect();
+            transaction::with(|active| {
+                active.store.get_many(&keys, &at, zero, &mut page, &mut found)
+            })?;
+            for (next, found) in next.drain(..).zip(&found) {
+                if let Some(found) = found {
+                    self.batch.push(&self.search.ranges[next].start, found.body(&page))?;
+                    self.check_last();
+                }
             }
         }
         self.left = Some(left);
@@ -664,10 +709,15 @@ impl State {
     }
 
     fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
-        let table = self.begun().table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
+        let Begun { table, at, local, .. } = self.begun();
+        let rows = &self.batch.rows;
         let (tid, command) = transaction::with(|active: &mut Active| {
+            if let Some(table) = table.as_ref().filter(|_| !local && found.own.is_none()) {
+                active.show(table.space, row, at.version, found.body(rows));
+            }
             (active.tid(row, found.own), active.command(found.own))
         });
+        let table = table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
         let bytes = mvcc::body_with_headroom(&mut self.batch.rows, found.entry, row::LAYOUT);
         row::tuple_in_place(bytes, tid, table, command)
     }

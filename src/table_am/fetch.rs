@@ -143,24 +143,25 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
             _ => named.followed,
         };
         let found = match base {
-            Some(version) => active.store.get_base(&key, version, zero, &mut page)?,
+            Some(version) => {
+                let found = active.store.get_base(&key, version, zero, &mut page)?;
+                found.map(|found| found.entry)
+            }
             None => {
                 let version = active_snapshot.map_or(Version::MAX, |at| at.version);
                 let at = Snapshot { version, command: 0 };
-                active.store.get(&key, &at, zero, &mut page)?
+                if let Some(body) = active.shown(table.space, named.row, version) {
+                    page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
+                    Some(0)
+                } else {
+                    let found = active.store.get(&key, &at, zero, &mut page)?;
+                    found.map(|found| found.entry)
+                }
             }
         };
         // Rows that went to the store before the commit bear no mark of this transaction.
         let xmin = active.created(table.space).map(|_| this_transaction());
-        Ok(found.map(|found| Row {
-            tid,
-            page,
-            entry: found.entry,
-            command: 0,
-            xmin,
-            own: false,
-            version: None,
-        }))
+        Ok(found.map(|entry| Row { tid, page, entry, command: 0, xmin, own: false, version: None }))
     });
     found.or_raise()
 }

@@ -287,6 +287,7 @@ impl State {
         let State { cursor, tuple, table, at, taking, row_offset, .. } = self;
         let Some(cursor) = cursor else { return false };
         let found = transaction::with(|active| {
+            let local = active.session.store.limits().local;
             loop {
                 let Some(entry) = cursor.next(&mut active.store, direction)? else {
                     return Ok(false);
@@ -298,6 +299,9 @@ impl State {
                 let tid = active.tid(row, entry.own);
                 *row_offset = Tid::of_row(row).offset;
                 let command = active.command(entry.own);
+                if !local && entry.own.is_none() {
+                    active.show(table.space, row, at.version, &entry.body[LAYOUT.headroom..]);
+                }
                 *tuple = row::tuple_in_place(entry.body, tid, table.oid, command);
                 return Ok(true);
             }

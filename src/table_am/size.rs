@@ -5,13 +5,18 @@
 //! the planner pays for: the bytes of the rows, divided by PostgreSQL's page size. The bytes are
 //! also what `pg_relation_size` and its like show, see `ddl::sizes`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use pgrx::prelude::*;
 use relation::Space;
 use relation::row::ROWS_PER_BLOCK;
 
 use crate::error::{OrRaise, unsupported};
-use crate::table;
-use crate::transaction;
+use crate::pg::PerBackend;
+use crate::transaction::{self, Active};
+use crate::{settings, table};
 
 /// The largest block number; the next one means none.
 const MAX_BLOCK: pg_sys::BlockNumber = pg_sys::InvalidBlockNumber - 1;
@@ -49,13 +54,66 @@ pub(crate) fn statistics(space: Space) -> (u64, u64) {
     transaction::with(|active| {
         let session = &active.session;
         let (rows, bytes) = relation::space::statistics(space, &*session.store, &*session.env)?;
-        let own = |key: relation::Key<'_>| active.store.counter_delta(&key.encode());
-        Ok((
-            rows.saturating_add_signed(own(relation::Key::Rows(space))),
-            bytes.saturating_add_signed(own(relation::Key::Bytes(space))),
-        ))
+        let (own_rows, own_bytes) = changes(active, space);
+        Ok((rows.saturating_add_signed(own_rows), bytes.saturating_add_signed(own_bytes)))
     })
     .or_raise()
+}
+
+/// How long the planner takes the counters of a table for what they were, where asking for them is a
+/// round trip. What this session commits is counted at once.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy)]
+struct Estimate {
+    asked: Instant,
+    rows: u64,
+    bytes: u64,
+}
+
+static ESTIMATES: PerBackend<RefCell<BTreeMap<Space, Estimate>>> =
+    PerBackend(RefCell::new(BTreeMap::new()));
+
+/// As [`statistics`], for the planner.
+pub(crate) fn estimate(space: Space) -> (u64, u64) {
+    if transaction::with(|active| active.session.store.limits().local) {
+        return statistics(space);
+    }
+    let known = ESTIMATES.borrow().get(&space).copied();
+    let own = transaction::with(|active| changes(active, space));
+    if let Some(known) = known.filter(|known| known.asked.elapsed() < REMEMBERED) {
+        let Estimate { rows, bytes, .. } = known.changed(own);
+        return (rows, bytes);
+    }
+    let (rows, bytes) = statistics(space);
+    let known = Estimate { asked: Instant::now(), rows, bytes };
+    let mut estimates = ESTIMATES.borrow_mut();
+    estimates.retain(|_, known| known.asked.elapsed() < REMEMBERED);
+    estimates.insert(space, known.changed((-own.0, -own.1)));
+    (rows, bytes)
+}
+
+impl Estimate {
+    fn changed(self, (rows, bytes): (i64, i64)) -> Estimate {
+        Estimate {
+            rows: self.rows.saturating_add_signed(rows),
+            bytes: self.bytes.saturating_add_signed(bytes),
+            ..self
+        }
+    }
+}
+
+/// What the running transaction changes of a space's rows and bytes.
+fn changes(active: &Active, space: Space) -> (i64, i64) {
+    let own = |key: relation::Key<'_>| active.store.counter_delta(&key.encode());
+    (own(relation::Key::Rows(space)), own(relation::Key::Bytes(space)))
+}
+
+/// A transaction is about to commit: what is remembered of tables becomes what they will be.
+pub(crate) fn will_commit(active: &Active) {
+    for (space, known) in ESTIMATES.borrow_mut().iter_mut() {
+        *known = known.changed(changes(active, *space));
+    }
 }
 
 /// Pages that rows of so many bytes would fill.
@@ -70,6 +128,16 @@ const FIRST_PAGES: pg_sys::BlockNumber = 10;
 const PAGE_FOR_ROWS: i32 = pg_sys::BLCKSZ as i32 - 24;
 const ROW_OVERHEAD: i32 = 28;
 
+/// Pages as the planner is to pay for them: with what the store asks for each row.
+fn pages_in_cost(bytes: u64, rows: u64) -> pg_sys::BlockNumber {
+    let costs =
+        settings::Costs::of(transaction::with(|active| active.session.store.limits().local));
+    // SAFETY: reads a setting.
+    let page_cost = unsafe { pg_sys::seq_page_cost }.max(f64::MIN_POSITIVE);
+    let for_rows = rows as f64 * costs.row / page_cost;
+    pages(bytes).saturating_add(for_rows.min(f64::from(MAX_BLOCK)) as u32).min(MAX_BLOCK)
+}
+
 /// The counters are exact, but a young table's plans must not rest on its being empty.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn relation_estimate_size(
@@ -81,17 +149,16 @@ pub(super) unsafe extern "C-unwind" fn relation_estimate_size(
 ) {
     // SAFETY: PostgreSQL passes an open relation and valid pointers.
     unsafe {
-        let (rows, bytes) = statistics(table::of(relation).space);
+        let (mut rows, mut bytes) = estimate(table::of(relation).space);
         let class = &*(*relation).rd_rel;
         let young = class.reltuples < 0.0 && !class.relhassubclass;
-        *page_count = pages(bytes).max(1);
-        *tuples = rows as f64;
-        if young && *page_count < FIRST_PAGES {
+        if young && pages(bytes) < FIRST_PAGES {
             let width = pg_sys::get_rel_data_width(relation, widths) + ROW_OVERHEAD;
-            let expected = (PAGE_FOR_ROWS / width) as u32 * FIRST_PAGES;
-            *page_count = FIRST_PAGES;
-            *tuples = tuples.read().max(f64::from(expected));
+            rows = rows.max((PAGE_FOR_ROWS / width) as u64 * u64::from(FIRST_PAGES));
+            bytes = u64::from(FIRST_PAGES) * u64::from(pg_sys::BLCKSZ);
         }
+        *page_count = pages_in_cost(bytes, rows).max(1);
+        *tuples = rows as f64;
         *all_visible = 1.0;
     }
 }
