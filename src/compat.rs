@@ -414,10 +414,7 @@ pub(crate) unsafe fn reindex(index: pg_sys::Oid, persistence: core::ffi::c_char)
 }
 
 unsafe extern "C-unwind" {
-    fn toast_compress_datum(
-        value: pg_sys::Datum,
-        method: core::ffi::c_char,
-    ) -> pg_sys::Datum;
+    fn toast_compress_datum(value: pg_sys::Datum, method: core::ffi::c_char) -> pg_sys::Datum;
 
     #[link_name = "datum_image_eq"]
     fn raw_datum_image_eq(

@@ -66,7 +66,8 @@ impl Row<'_> {
     /// Compresses the largest values of these kinds until the row is short enough.
     unsafe fn compress(&mut self, storage: [u8; 2]) {
         while self.size > self.target {
-            let Some(i) = self.largest(|candidate| !candidate.tried && storage.contains(&candidate.storage))
+            let Some(i) =
+                self.largest(|candidate| !candidate.tried && storage.contains(&candidate.storage))
             else {
                 break;
             };

@@ -23,8 +23,7 @@ const LABELS: &str = "SELECT oid, enumsortorder FROM pg_enum \
     WHERE enumtypid = $1 AND enumlabel <> $2 ORDER BY oid";
 
 /// Types that the running command has changed, each with the level of the savepoint it did so in.
-static CHANGED: PerBackend<RefCell<Vec<(pg_sys::Oid, i32)>>> =
-    PerBackend(RefCell::new(Vec::new()));
+static CHANGED: PerBackend<RefCell<Vec<(pg_sys::Oid, i32)>>> = PerBackend(RefCell::new(Vec::new()));
 
 /// An attribute of a relation comes, goes, or, if the relation is a composite type, is altered. The
 /// relation is the type of values that others may have.
@@ -100,9 +99,8 @@ pub(super) unsafe extern "C-unwind" fn compare(
         return;
     }
     // SAFETY: `labels` found a statement of this kind.
-    let new = unsafe {
-        pg::string((*(*statement).utilityStmt.cast::<pg_sys::AlterEnumStmt>()).newVal)
-    };
+    let new =
+        unsafe { pg::string((*(*statement).utilityStmt.cast::<pg_sys::AlterEnumStmt>()).newVal) };
     if digest(before.of, &new.unwrap_or_default()) != before.digest {
         note(before.of);
     }

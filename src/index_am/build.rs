@@ -21,12 +21,13 @@ const LENGTH: usize = 2;
 /// Entries between two looks for a cancel, and two reports of progress.
 const STEP: i64 = 1000;
 
-/// What a build is doing, as pg_stat_progress_create_index numbers it; 1 is PostgreSQL's.
+/// What a build is doing, by the numbers that btree has for it: pg_stat_progress_create_index asks the
+/// access method that the statement began with (`nbtree.h`).
 #[derive(Clone, Copy)]
 enum Phase {
     Scan = 2,
     Sort = 3,
-    Load = 4,
+    Load = 5,
 }
 
 /// The name of a phase. PostgreSQL copies it.
@@ -106,6 +107,9 @@ unsafe extern "C-unwind" fn build(
         let mut builder = Builder { index, unique, sort, scratch: Vec::new(), entries: 0.0 };
         let state = (&raw mut builder).cast();
         let (add, scan) = (Some(add as _), std::ptr::null_mut());
+        let method = i64::from((*(*relation).rd_rel).relam.to_u32());
+        // The bindings take the name's end for what it is.
+        progress(pg_sys::PROGRESS_CREATEIDX_ACCESS_METHOD_OID.to_u32(), method);
         enter(Phase::Scan);
         let rows =
             pg_sys::table_index_build_scan(heap, relation, info, true, true, add, state, scan);

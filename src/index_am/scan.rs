@@ -23,7 +23,7 @@ use crate::table_am::fetch::Fetch;
 use crate::transaction::{self, Active, Taking};
 use crate::{compat, lock, pg, row};
 
-/// Entries of the first batch: a LIMIT 1 needs no more, and the next has four times as many.
+/// Entries of the first batch: a LIMIT 1 needs no more.
 const FIRST_BATCH: usize = 4;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
@@ -34,11 +34,17 @@ const PAGE_BYTES: usize = 256 << 10;
 /// TIDs that a bitmap is given at a time.
 const BITMAP_BATCH: usize = 256;
 
-/// How many batches a scan takes for so many entries.
+/// How much larger each batch is than the one before it. Where a batch is no round trip, what is read in
+/// vain costs more than another batch.
+fn growth(local: bool) -> usize {
+    if local { 2 } else { 4 }
+}
+
+/// How many batches a scan takes for so many entries over a network.
 pub(super) fn requests(entries: f64) -> f64 {
     let (mut batch, mut taken, mut requests) = (FIRST_BATCH, FIRST_BATCH, 1.0);
     while batch < LARGEST_BATCH && (taken as f64) < entries {
-        batch = (batch * 4).min(LARGEST_BATCH);
+        batch = (batch * growth(false)).min(LARGEST_BATCH);
         taken += batch;
         requests += 1.0;
     }
@@ -118,7 +124,8 @@ struct Batch {
     keys: Vec<u8>,
     /// Bodies, each at a multiple of 8.
     bodies: Vec<u64>,
-    rows: Page,
+    /// The rows that the entries point to, once any were read.
+    rows: Option<Page>,
     found: Vec<Option<Found>>,
 }
 
@@ -396,7 +403,7 @@ impl State {
         }
         self.batch.clear(direction);
         let want = self.want;
-        self.want = (want * 4).min(LARGEST_BATCH);
+        self.want = (want * growth(self.begun().local)).min(LARGEST_BATCH);
         self.with_rows = with_rows;
         if self.search.points && (self.begun().local || self.search.ranges.len() > 1) {
             self.take_points(direction, want).or_raise();
@@ -413,7 +420,8 @@ impl State {
     /// Has the next batch be of no more rows than may be held at once, by the length of these.
     fn bound(&mut self) {
         let rows = self.batch.items.len().max(1);
-        let average = (self.batch.rows.payload() / rows).max(1);
+        let bytes = self.batch.rows.as_ref().map_or(0, Page::payload);
+        let average = (bytes / rows).max(1);
         self.want = self.want.min(BATCH_BYTES / average).max(1);
     }
 
@@ -647,7 +655,7 @@ impl State {
         let keys: Vec<_> = items.iter().map(|item| key::row_key(table.space, item.row)).collect();
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
         transaction::with(|active| {
-            *rows = active.store.page();
+            let rows = rows.get_or_insert_with(|| active.store.page());
             active.store.get_many_knowing(&known, &keys, at, *row_zero, rows, found)?;
             for (item, found) in items.iter().zip(found.iter_mut()) {
                 let hidden = |found: &Found| active.hides(table.space, found.version, item.row, at);
@@ -709,8 +717,9 @@ impl State {
     }
 
     fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
-        let Begun { table, at, local, .. } = self.begun();
-        let rows = &self.batch.rows;
+        // Not by a method, which would borrow the batch too.
+        let Begun { table, at, local, .. } = self.begun.as_ref().expect("the scan has begun");
+        let rows = self.batch.rows.as_mut().expect("what was found lies in it");
         let (tid, command) = transaction::with(|active: &mut Active| {
             if let Some(table) = table.as_ref().filter(|_| !local && found.own.is_none()) {
                 active.show(table.space, row, at.version, found.body(rows));
@@ -718,7 +727,7 @@ impl State {
             (active.tid(row, found.own), active.command(found.own))
         });
         let table = table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
-        let bytes = mvcc::body_with_headroom(&mut self.batch.rows, found.entry, row::LAYOUT);
+        let bytes = mvcc::body_with_headroom(rows, found.entry, row::LAYOUT);
         row::tuple_in_place(bytes, tid, table, command)
     }
 }

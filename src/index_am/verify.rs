@@ -224,8 +224,7 @@ unsafe fn entries_without_row(
         // SAFETY: the callers' promise.
         let wanted = unsafe { wanted_at(heap, relation, table, index, row, at, former) };
         let belongs = wanted.is_some_and(|wanted| {
-            key == wanted.key
-                || index.rule == Rule::Search && key == wanted.key[..wanted.cells]
+            key == wanted.key || index.rule == Rule::Search && key == wanted.key[..wanted.cells]
         });
         // SAFETY: the callers' promise.
         let mut alone = || unsafe { is_alone(relation, index, &mut neighbours, &key, &body) };
