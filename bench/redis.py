@@ -7,7 +7,8 @@ The raw client is the fastest that moves the same rows: it writes by MSET of 256
 of fakegres, and waits for one only when the next eight are on their way; it reads by MGET of 1,000
 keys, as many ahead, and drops the bytes without looking at them. Rows are those of measure.py; the raw
 client's have a key of 20 bytes and a value of as many as fakegres stores. Besides, it prints how many
-requests a statement sends, counted by the server, and how much of the server's memory a row takes.
+requests a statement sends, counted by the server, how much of the server's memory a row takes, and
+how long another client waits while a large table is dropped.
 Where the PostgreSQL server has redis_fdw, it loads, scans and looks up beside fakegres, on the same
 Redis.
 """
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from measure import COLUMNS, REPEAT, ROWS, seconds, sql, write_rows
@@ -26,6 +28,10 @@ BATCH, AHEAD, KEYS = 256 << 10, 8, 1000
 # redis_fdw waits for an answer, and so for a sync, with every row.
 FDW_ROWS = min(ROWS, 5000)
 LOOKUPS = 1000
+# Rows of a table that is dropped while another client looks how long it waits.
+DROPPED = 1_000_000
+# How often a statement runs whose requests are counted.
+TIMES = 7
 # Every request of fakegres runs one script; a transaction that reads pages has one among its commands.
 REQUESTS = ("eval", "evalsha")
 
@@ -148,7 +154,7 @@ def race_with_fdw(raw):
         CREATE SERVER fdw FOREIGN DATA WRAPPER redis_fdw OPTIONS (address '127.0.0.1', port '{port}');
         CREATE USER MAPPING FOR PUBLIC SERVER fdw;
         CREATE FOREIGN TABLE fdw (key text, val text) SERVER fdw OPTIONS (database '1', tablekeyprefix 'fdw:');
-        CREATE TABLE own (key text, val text) USING fakegres""")
+        CREATE TABLE own (key text PRIMARY KEY, val text) USING fakegres""")
     print(f"\n{'rows/s':32} {'redis_fdw':>14} {'fakegres':>14}  fakegres : redis_fdw")
     for name, statement in (
         ("INSERT of many rows", f"INSERT INTO {{0}} SELECT 'fdw:' || i, repeat('v', 100) FROM generate_series(1, {FDW_ROWS}) i"),
@@ -157,9 +163,9 @@ def race_with_fdw(raw):
         rates = [FDW_ROWS / seconds(statement.format(table), "fakegres") for table in ("fdw", "own")]
         print(f"{name:32} {rates[0]:14,.0f} {rates[1]:14,.0f}  {rates[1] / rates[0]:9.2f}", flush=True)
     lookup = "DO $$ BEGIN FOR i IN 1..{0} LOOP PERFORM * FROM {1}; END LOOP; END $$"
-    wheres = ("fdw WHERE key = 'fdw:1'", "own WHERE ctid = '(0,1)'")
+    wheres = ("fdw WHERE key = 'fdw:1'", "own WHERE key = 'fdw:1'")
     rates = [LOOKUPS / seconds(lookup.format(LOOKUPS, where), "fakegres") for where in wheres]
-    print(f"{'lookup (by ctid in fakegres)':32} {rates[0]:14,.0f} {rates[1]:14,.0f}  {rates[1] / rates[0]:9.2f}", flush=True)
+    print(f"{'lookup by key':32} {rates[0]:14,.0f} {rates[1]:14,.0f}  {rates[1] / rates[0]:9.2f}", flush=True)
 
 
 def figure(raw, section, name):
@@ -193,6 +199,15 @@ class Session:
         self.run(text)
         print(f"{name:48} {requests(self.raw) - before:6}", flush=True)
 
+    def count_usual(self, name, text):
+        """The median of some runs: a commit in 32 also looks whether history may be cut."""
+        counts = []
+        for number in range(TIMES):
+            before = requests(self.raw)
+            self.run(text.format(number))
+            counts.append(requests(self.raw) - before)
+        print(f"{name:48} {statistics.median_low(counts):6}", flush=True)
+
 
 def count_requests(raw):
     session = Session(raw)
@@ -211,8 +226,32 @@ def count_requests(raw):
     session.count("UPDATE of a row, in a transaction", "UPDATE small SET v = 2 WHERE id = 8")
     session.count("COMMIT", "COMMIT")
     session.count(f"count(*) of {ROWS:,} rows", "SELECT count(*) FROM raced")
+    count_by_key(session)
     session.psql.stdin.close()
     session.psql.wait()
+
+
+TPC_B = """BEGIN;
+UPDATE keyed SET v = v + 1 WHERE id = 4711;
+SELECT v FROM keyed WHERE id = 4711;
+UPDATE tellers SET v = v + 1 WHERE id = 7;
+UPDATE branches SET v = v + 1 WHERE id = 1;
+INSERT INTO history VALUES (1, 2, now());
+COMMIT"""
+
+
+def count_by_key(session):
+    """What a primary key makes of it, at READ COMMITTED and with plans made anew, as clients without prepared statements have."""
+    for name, rows in (("keyed", 100_000), ("tellers", 10), ("branches", 1)):
+        session.run(f"CREATE TABLE {name} (id int PRIMARY KEY, v int); INSERT INTO {name} SELECT i, 0 FROM generate_series(1, {rows}) i")
+    session.run("CREATE TABLE history (id int, delta int, at timestamptz); ANALYZE keyed, tellers, branches")
+    session.count_usual("SELECT of a row by primary key", "SELECT * FROM keyed WHERE id = 4711")
+    session.count_usual("SELECT of 3 rows by primary key", "SELECT * FROM keyed WHERE id IN (5, 500, 50000)")
+    session.count_usual("SELECT of 100 rows in its order", "SELECT * FROM keyed WHERE id > 5000 ORDER BY id LIMIT 100")
+    session.count_usual("UPDATE of a row by primary key", "UPDATE keyed SET v = v + 1 WHERE id = 4711")
+    session.count_usual("INSERT of a row with a primary key", "INSERT INTO keyed VALUES (-{}, 0)")
+    session.count_usual("DELETE of a row by primary key", "DELETE FROM keyed WHERE id = {} + 70")
+    session.count_usual("TPC-B transaction", TPC_B)
 
 
 def memory_per_row(raw, data):
@@ -224,6 +263,34 @@ def memory_per_row(raw, data):
     print(f"{'memory of Redis per row, in bytes':48} {(after - before) / ROWS:6.0f}")
     print(f"{'of which the row itself':48} {stored:6}\n")
     return stored
+
+
+def pings(path, until):
+    """How long a neighbour waits for the server, in milliseconds, time after time."""
+    raw, waits = Raw(path), []
+    while not until.is_set():
+        waits.append(1000 * timed(lambda: raw.tell("PING")))
+        time.sleep(0.0005)
+    return waits
+
+
+def neighbours_wait(path, name, statement):
+    ended, waits = threading.Event(), []
+    neighbour = threading.Thread(target=lambda: waits.extend(pings(path, ended)))
+    neighbour.start()
+    time.sleep(0.2)
+    took = timed(lambda: sql(statement))
+    time.sleep(1)
+    ended.set()
+    neighbour.join()
+    print(f"{name:48} {took:6.2f} s, a neighbour's PING {statistics.median(waits):.2f} ms, the longest {max(waits):.2f} ms", flush=True)
+
+
+def drop(path):
+    sql(f"CREATE TABLE dropped USING fakegres AS SELECT i, repeat('x', 90) FROM generate_series(1, {DROPPED}) i")
+    print()
+    neighbours_wait(path, "nothing", "SELECT pg_sleep(1)")
+    neighbours_wait(path, f"DROP TABLE of {DROPPED:,} rows", "DROP TABLE dropped")
 
 
 def main(path):
@@ -238,6 +305,7 @@ def main(path):
         forget(raw)
         count_requests(raw)
         race_with_fdw(raw)
+        drop(path)
 
 
 if __name__ == "__main__":

@@ -530,7 +530,10 @@ impl State {
             max_bytes: PAGE_BYTES,
             layout: LAYOUT,
         };
-        let mut cursor = Scan::new(range.start, range.end, begun.at, options);
+        let KeyRange { start, end } = range;
+        // A store may find a single key sooner than what lies in a range.
+        let end = if self.search.points { [&start[..], &[0]].concat() } else { end };
+        let mut cursor = Scan::new(start, end, begun.at, options);
         if takes_snapshot {
             cursor = cursor.taking_snapshot();
         }

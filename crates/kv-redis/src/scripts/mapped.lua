@@ -39,6 +39,13 @@ local function visit(raw)
   return true
 end
 
+-- A single key need not be looked for among its neighbours.
+if finish == start .. '\0' then
+  local value = find(start)
+  if value then take(start, value) end
+  reply[3] = '0'
+  return reply
+end
 local walk = forward and pages_up or pages_down
 if walk(start, finish, visit) then reply[3] = '0' end
 return reply

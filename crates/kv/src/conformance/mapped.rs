@@ -95,6 +95,24 @@ pub fn pages_resume_in_both_directions(fixture: &Fixture) {
     }
 }
 
+/// A range of one key has that entry, and no neighbour.
+pub fn a_single_key_comes_with_its_row(fixture: &Fixture) {
+    let client = fixture.client();
+    six_by_suffix(&client);
+    for i in 1..=6u8 {
+        let key = [b'i', b'/', 10 - i, 0, i];
+        for direction in [Direction::Forward, Direction::Backward] {
+            let end = [&key[..], &[0]].concat();
+            let request = ScanRequest { direction, ..request(&key, &end) };
+            let (entries, rows) = scan(&client, request, &mapping(SUFFIX));
+            assert_eq!((entries.len(), rows), (1, vec![Some(vec![b'v', i])]));
+        }
+        let between = [&key[..4], &[i, 0]].concat();
+        let end = [&between[..], &[0]].concat();
+        assert_eq!(scan(&client, request(&between, &end), &mapping(SUFFIX)).1, []);
+    }
+}
+
 /// And replaces what both pages held.
 pub fn an_empty_range_has_no_rows(fixture: &Fixture) {
     let client = fixture.client();

@@ -88,6 +88,7 @@ macro_rules! conformance {
             mapped {
                 rows_stand_beside_their_entries_by_key_suffix
                 rows_stand_beside_their_entries_by_value
+                a_single_key_comes_with_its_row
                 missing_rows_and_short_entries_are_absent
                 pages_resume_in_both_directions
                 an_empty_range_has_no_rows
