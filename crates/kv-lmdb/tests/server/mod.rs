@@ -1,46 +1,19 @@
 //! A writer on a directory of its own, in a thread or in another process, and clients of it.
 #![allow(dead_code, reason = "every test crate uses its part of it")]
 
-use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+pub(crate) use kv::conformance::Real;
 use kv::{Batch, CommitId, Durability, Environment, Page, Result, Store, Version};
 use kv_lmdb::{Lmdb, LmdbOptions, Writer, WriterOptions};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-
-/// Real time, random bits out of it, and a switch for the wish to stop.
-#[derive(Default)]
-pub(crate) struct Real {
-    pub(crate) stop: Arc<AtomicBool>,
-    random: Cell<u64>,
-}
-
-impl Environment for Real {
-    fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.expect("the clock is right").as_micros() as u64
-    }
-
-    /// Different in every process and thread and at every call.
-    fn random(&self) -> u64 {
-        use std::hash::{BuildHasher, RandomState};
-        let mixed =
-            RandomState::new().hash_one((self.random.get(), std::process::id(), self.now()));
-        self.random.set(mixed);
-        mixed
-    }
-}
 
 pub(crate) fn options() -> WriterOptions {
     WriterOptions { identity: b"tests".to_vec(), map_size: 1 << 30, ..WriterOptions::default() }
@@ -62,7 +35,7 @@ impl Server {
         let mut writer = Writer::open(dir.path(), options).expect("the store opens");
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        let run = move || writer.run(&Real { stop: seen, ..Real::default() });
+        let run = move || writer.run(&Real::stopped_by(seen));
         Server { dir, stop, thread: Some(std::thread::spawn(run)) }
     }
 

@@ -1,44 +1,15 @@
 //! A `redis-server` of the test's own, on a Unix socket in a directory of its own.
 #![allow(dead_code, reason = "every test crate uses its part of it")]
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use kv::{Batch, CommitId, Durability, Environment, Page, Result, Store, Version};
+pub(crate) use kv::conformance::Real;
+use kv::{Batch, CommitId, Durability, Page, Result, Store, Version};
 use kv_redis::{Address, Redis, RedisOptions};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-
-/// Real time, random bits out of it, and a switch for the wish to stop.
-#[derive(Default)]
-pub(crate) struct Real {
-    pub(crate) stop: Arc<AtomicBool>,
-    random: Cell<u64>,
-}
-
-impl Environment for Real {
-    fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.expect("the clock is right").as_micros() as u64
-    }
-
-    /// Different in every process and thread and at every call.
-    fn random(&self) -> u64 {
-        use std::hash::{BuildHasher, RandomState};
-        let mixed =
-            RandomState::new().hash_one((self.random.get(), std::process::id(), self.now()));
-        self.random.set(mixed);
-        mixed
-    }
-}
 
 /// Whether there is a server to test with. Says so loudly if there is none.
 pub(crate) fn installed() -> bool {

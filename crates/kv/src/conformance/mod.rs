@@ -15,6 +15,7 @@
 //! to stop may be seen or not where nothing waits. Sizes follow [`crate::Limits`].
 
 mod client;
+mod real;
 
 pub mod batches;
 pub mod checks;
@@ -29,6 +30,7 @@ pub mod versions;
 pub mod waiting;
 
 pub use client::{Client, Entries, Fixture};
+pub use real::Real;
 
 /// Makes a test of every case of the conformance suite. The argument is an expression that makes a
 /// fresh [`Fixture`](crate::conformance::Fixture); it is evaluated once per case.
