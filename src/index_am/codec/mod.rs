@@ -15,8 +15,9 @@
 //! | everything else (`hash`) | neither: a hash, or the same for all values |
 //!
 //! What an index's cells rest on and PostgreSQL does not keep for us: a collation's rules (they change with
-//! the C library or ICU, as for btree), the positions of an enum's labels, the attributes of a composite
-//! type, and the hash functions, which differ between byte orders.
+//! the C library or ICU, as for btree), the positions of an enum's labels and the attributes of a composite
+//! type (`ddl::retyped` has indexes built again when they change), and the hash functions, which differ
+//! between byte orders.
 
 mod agreement;
 mod arena;
