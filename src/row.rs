@@ -130,6 +130,34 @@ pub(crate) unsafe fn encode(
     out.extend_from_slice(&token.to_le_bytes());
 }
 
+/// Shows in a slot whose row was just written what a reader will see of it in `xmin`; and in `xmax`
+/// whether it was locked before, by which INSERT … ON CONFLICT tells updated rows from inserted ones.
+///
+/// # Safety
+/// `slot` must hold a row.
+pub(crate) unsafe fn stamp(
+    slot: *mut pg_sys::TupleTableSlot,
+    token: u32,
+    locked: bool,
+    command: pg_sys::CommandId,
+) {
+    // SAFETY: a slot's kind says which struct it is; a tuple that the slot owns may be written to, and
+    // begins with these fields.
+    unsafe {
+        let owned = u32::from((*slot).tts_flags) & pg_sys::TTS_FLAG_SHOULDFREE != 0;
+        if !owned || (*slot).tts_ops != &raw const pg_sys::TTSOpsHeapTuple {
+            return;
+        }
+        let Some(tuple) = (*slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple.as_ref() else {
+            return;
+        };
+        let head = std::slice::from_raw_parts_mut(tuple.t_data.cast::<u8>(), HEAD);
+        head[..TOKEN].copy_from_slice(&token.to_ne_bytes());
+        head[TOKEN..COMMAND].copy_from_slice(&if locked { token } else { 0 }.to_ne_bytes());
+        head[COMMAND..COMMAND + 4].copy_from_slice(&command.to_ne_bytes());
+    }
+}
+
 /// Copies the tuple that a slot already has, if it has one that can be stored as it is.
 unsafe fn copy_tuple(slot: *mut pg_sys::TupleTableSlot, out: &mut Vec<u8>) -> bool {
     // SAFETY: a slot's kind says which struct it is.

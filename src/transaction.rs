@@ -45,6 +45,8 @@ pub(crate) struct Active {
     pub(crate) store: Transaction,
     /// What `xmin` shows for rows that it writes: random, so that it changes with every commit.
     pub(crate) token: u32,
+    /// The row that was locked last without being changed.
+    pub(crate) locked_last: Option<(Space, RowId)>,
     /// The tokens of the levels below: a savepoint's rows have another one.
     tokens: Vec<u32>,
     created: Vec<Created>,
@@ -167,6 +169,7 @@ fn begin() {
         session,
         store,
         token,
+        locked_last: None,
         tokens: vec![token; level() as usize - 1],
         created: Vec::new(),
         dropped: Vec::new(),

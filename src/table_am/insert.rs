@@ -68,7 +68,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_insert_speculative(
             let row = active.session.new_row(table.space)?;
             buffer(active, &table, row, encoded, command)
         });
-        finish(relation, slot, tid);
+        finish(relation, slot, tid, command);
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) unsafe fn insert(
             count(active, table, 1, encoded.len() as i64);
             Ok(Tid::of_row(row))
         });
-        finish(relation, slot, tid);
+        finish(relation, slot, tid, command);
     }
 }
 
@@ -152,9 +152,16 @@ fn buffer(
     Ok(Tid::of_row(row))
 }
 
-unsafe fn finish(relation: pg_sys::Relation, slot: *mut pg_sys::TupleTableSlot, tid: Tid) {
+unsafe fn finish(
+    relation: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    tid: Tid,
+    command: pg_sys::CommandId,
+) {
+    let token = transaction::with(|active| active.token);
     // SAFETY: the callers' promise.
     unsafe {
+        row::stamp(slot, token, false, command);
         (*slot).tts_tid = row::item_pointer(tid);
         (*slot).tts_tableOid = (*relation).rd_id;
         compat::count_insert(relation);

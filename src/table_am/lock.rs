@@ -68,6 +68,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
                 remember(&table, &current);
             }
         }
+        transaction::with(|active| active.locked_last = Some((table.space, current.row)));
         current.store_into(&table, shown, slot);
         pg_sys::TM_Result::TM_Ok
     }

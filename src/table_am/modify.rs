@@ -118,15 +118,16 @@ pub(super) unsafe extern "C-unwind" fn tuple_update(
             *update_indexes = compat::UPDATE_INDEXES;
         }
         let before = current.length();
-        let tid = with_encoded(relation, slot, |active, encoded| {
+        let (tid, token, locked) = with_encoded(relation, slot, |active, encoded| {
             let key = key::row_key(table.space, current.row);
             let base = current.newest.base();
             let id = active.store.write(&key, Change::Put(&[encoded]), command, base)?;
             count(active, &table, 0, encoded.len() as i64 - before as i64);
             let tid = active.tid(current.row, Some(id));
             active.note_update(tid, changed);
-            Ok(tid)
+            Ok((tid, active.token, active.locked_last == Some((table.space, current.row))))
         });
+        row::stamp(slot, token, locked, command);
         (*slot).tts_tid = row::item_pointer(tid);
         (*slot).tts_tableOid = (*relation).rd_id;
         compat::count_update(relation);

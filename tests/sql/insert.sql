@@ -50,3 +50,21 @@ DELETE FROM v WHERE v = 61 RETURNING v;
 CREATE RULE twice AS ON INSERT TO small DO ALSO INSERT INTO t (v, s) VALUES (NEW.i, 'rule');
 INSERT INTO small (i) VALUES (1234);
 SELECT v, s FROM t WHERE s = 'rule';
+-- System columns of what was just written: inserted rows and those that ON CONFLICT updated differ in xmax, and
+-- xmin is what it will be for readers.
+CREATE TABLE upserted (id int PRIMARY KEY, v text);
+INSERT INTO upserted VALUES (1, 'one') RETURNING xmax = 0 AS inserted, cmin;
+INSERT INTO upserted VALUES (1, 'again'), (2, 'two') ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v RETURNING id, v, xmax = 0 AS inserted;
+INSERT INTO upserted VALUES (2, 'again'), (3, 'three'), (4, 'four') ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v RETURNING id, v, xmax = 0 AS inserted;
+UPDATE upserted SET v = v || '!' WHERE id = 3 RETURNING id, v, xmax = 0 AS unlocked;
+BEGIN;
+SELECT id FROM upserted WHERE id = 3 FOR UPDATE;
+UPDATE upserted SET v = v || '!' WHERE id = 3 RETURNING id, v, xmax = 0 AS unlocked;
+UPDATE upserted SET v = v || '!' WHERE id = 4 RETURNING id, v, xmax = 0 AS unlocked;
+COMMIT;
+INSERT INTO upserted VALUES (5, 'five') RETURNING xmin::text AS written \gset
+SELECT xmin::text = :'written' AS same, xmax = 0 AS unlocked FROM upserted WHERE id = 5;
+UPDATE upserted SET v = 'FIVE' WHERE id = 5 RETURNING xmin::text AS written \gset
+SELECT xmin::text = :'written' AS same FROM upserted WHERE id = 5;
+INSERT INTO upserted SELECT id + 100, v FROM upserted RETURNING id, xmax = 0 AS inserted;
+SELECT * FROM upserted ORDER BY id;
