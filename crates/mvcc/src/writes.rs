@@ -115,6 +115,12 @@ impl Writes {
         self.slots_in(start, end).next().is_some()
     }
 
+    /// The live version of a key. A load writes keys in their order, so that most are behind the last.
+    fn head(&self, key: &[u8]) -> Option<WriteId> {
+        let (last, _) = self.slots.last_key_value()?;
+        if **last < *key { None } else { self.slots.get(key).map(|slot| slot.head) }
+    }
+
     /// Buffers a version; refuses to hold more than `limit` bytes.
     pub(crate) fn write(
         &mut self,
@@ -125,16 +131,16 @@ impl Writes {
         limit: usize,
     ) -> Result<WriteId> {
         let id = WriteId(self.records.len() as u64);
-        let existing = self.slots.get_key_value(key);
-        let shared = existing.map_or_else(|| Rc::from(key), |(key, _)| Rc::clone(key));
-        let previous = existing.map(|(_, slot)| slot.head);
+        let previous = self.head(key);
+        let written = previous.and_then(|head| self.record(head));
+        let shared = written.map_or_else(|| Rc::from(key), |record| Rc::clone(&record.key));
         let record = Record { key: shared, value: encode(change), command, previous };
         let size = self.bytes + record.size();
         if size > limit {
             return Err(Error::TooLarge { what: "transaction", size, limit });
         }
         self.bytes = size;
-        match self.slots.get_mut(key) {
+        match previous.and_then(|_| self.slots.get_mut(key)) {
             Some(slot) => slot.head = id,
             None => drop(self.slots.insert(Rc::clone(&record.key), Slot { head: id, base })),
         }
