@@ -2,8 +2,12 @@
 -- for a few per cent, all of it for half; the inner side of a join by index for few rows, hashed for many.
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
-CREATE TABLE large (id int PRIMARY KEY, customer int NOT NULL, state int NOT NULL, amount numeric(10,2) NOT NULL, note text);
+-- In the transaction that makes the table a load may be of any size on every store.
+BEGIN;
+CREATE TABLE large (id int NOT NULL, customer int NOT NULL, state int NOT NULL, amount numeric(10,2) NOT NULL, note text);
 INSERT INTO large SELECT i, (i * 7919::bigint) % 20000, i % 100, i / 100.0, 'note ' || i FROM generate_series(1, 1000000) i;
+ALTER TABLE large ADD PRIMARY KEY (id);
+COMMIT;
 CREATE INDEX large_customer ON large (customer);
 CREATE INDEX large_state ON large (state, id);
 CREATE INDEX large_amount ON large (amount) INCLUDE (customer);
