@@ -208,7 +208,8 @@ fn put_error(bytes: &mut Vec<u8>, tag: u8, error: &Error) {
         Error::Corrupt(text) => (8, text.as_bytes()),
         Error::TooOld => (9, &[]),
         // Conditions of stores that are servers; the writer is in none of them.
-        Error::NotReady(text)
+        Error::Missing(text)
+        | Error::NotReady(text)
         | Error::ReadOnly(text)
         | Error::OutOfMemory(text)
         | Error::Faulty(text)

@@ -150,6 +150,10 @@ pub struct Batch {
     pub id: CommitId,
     /// What it must survive.
     pub durability: Durability,
+    /// A version that a reply of this store showed before the batch got its id, and such that every
+    /// check was seen to pass there or in a later reply; zero if the caller knows none. An engine may
+    /// then look only for what was written since, instead of looking at everything that is checked.
+    pub observed: Version,
     bytes: Vec<u8>,
     count: usize,
 }
@@ -157,12 +161,13 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new(id: CommitId, durability: Durability) -> Batch {
-        Batch { id, durability, bytes: Vec::new(), count: 0 }
+        Batch { id, durability, observed: Version::ZERO, bytes: Vec::new(), count: 0 }
     }
 
     /// Forgets the operations and takes a new id, keeping the memory.
     pub fn reset(&mut self, id: CommitId) {
         self.id = id;
+        self.observed = Version::ZERO;
         self.bytes.clear();
         self.count = 0;
     }
@@ -263,7 +268,7 @@ impl Batch {
         if !ops.rest.is_empty() {
             return Err(Error::Corrupt("a batch cannot be decoded".into()));
         }
-        Ok(Batch { id, durability, bytes, count })
+        Ok(Batch { id, durability, observed: Version::ZERO, bytes, count })
     }
 
     fn add_op(&mut self, tag: u8, fields: &[&[u8]]) {

@@ -28,6 +28,9 @@ pub enum Error {
     /// The store cannot be reached. Nothing was applied. Try again later.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// What this machine needs to reach the store is not installed.
+    #[error("{0}")]
+    Missing(String),
     /// The store is there and takes no requests now: it is starting, busy, or being taken over by
     /// another server. Nothing was applied. Try again later.
     #[error("the store is not ready: {0}")]

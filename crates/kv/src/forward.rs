@@ -31,6 +31,18 @@ macro_rules! forward {
             ) -> Result<ReadStamp> {
                 (**self).get_many(keys, page, env)
             }
+            fn get_many_since(
+                &self,
+                since: Version,
+                keys: &[&[u8]],
+                page: &mut Page,
+                env: &dyn Environment,
+            ) -> Result<ReadStamp> {
+                (**self).get_many_since(since, keys, page, env)
+            }
+            fn start_scan_since(&self, since: Version, request: ScanRequest) -> Result<Ticket> {
+                (**self).start_scan_since(since, request)
+            }
             fn start_scan(&self, request: ScanRequest) -> Result<Ticket> {
                 (**self).start_scan(request)
             }
@@ -54,6 +66,17 @@ macro_rules! forward {
                 env: &dyn Environment,
             ) -> Result<(ReadStamp, ScanRequest)> {
                 (**self).scan_mapped(request, mapping, entries, rows, env)
+            }
+            fn scan_mapped_since(
+                &self,
+                since: Version,
+                request: ScanRequest,
+                mapping: &Mapping,
+                entries: &mut Page,
+                rows: &mut Page,
+                env: &dyn Environment,
+            ) -> Result<(ReadStamp, ScanRequest)> {
+                (**self).scan_mapped_since(since, request, mapping, entries, rows, env)
             }
             fn commit(&self, batch: &Batch, env: &dyn Environment) -> Result<Version> {
                 (**self).commit(batch, env)

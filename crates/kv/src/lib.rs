@@ -289,8 +289,26 @@ pub trait Store {
     fn get_many(&self, keys: &[&[u8]], page: &mut Page, env: &dyn Environment)
     -> Result<ReadStamp>;
 
+    /// As [`Store::get_many`], for a caller to whom any state at or after `since` is as good as the
+    /// newest: a version that this store has shown before, such as the caller's snapshot. An engine
+    /// that knows how saves a round trip.
+    fn get_many_since(
+        &self,
+        _since: Version,
+        keys: &[&[u8]],
+        page: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<ReadStamp> {
+        self.get_many(keys, page, env)
+    }
+
     /// Asks for a page without waiting for it.
     fn start_scan(&self, request: ScanRequest) -> Result<Ticket>;
+
+    /// As [`Store::start_scan`], where any state at or after `since` will do.
+    fn start_scan_since(&self, _since: Version, request: ScanRequest) -> Result<Ticket> {
+        self.start_scan(request)
+    }
 
     /// Waits for a page and replaces the contents of `page` by it. Gives the request back, so that
     /// it can be advanced and asked again without a new allocation.
@@ -329,12 +347,26 @@ pub trait Store {
         Ok((stamp, request))
     }
 
+    /// As [`Store::scan_mapped`], where any state at or after `since` will do.
+    fn scan_mapped_since(
+        &self,
+        _since: Version,
+        request: ScanRequest,
+        mapping: &Mapping,
+        entries: &mut Page,
+        rows: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<(ReadStamp, ScanRequest)> {
+        self.scan_mapped(request, mapping, entries, rows, env)
+    }
+
     /// Makes the checks of a batch, then applies it, atomically. Returns its version.
     ///
     /// A [`Durability::Deferred`] batch may be returned from before it is applied; its failure
     /// then shows, once, at the next call of `commit` or [`Store::flush`], and the version returned
     /// is [`Version::ZERO`]. Batches of one handle are applied in order: the call that shows the
-    /// failure of an earlier batch applies nothing, and what was deferred behind it is dropped.
+    /// failure of an earlier batch applies nothing, and what was deferred behind it is dropped, or
+    /// was applied already where it touches nothing that the failed batch touches.
     fn commit(&self, batch: &Batch, env: &dyn Environment) -> Result<Version>;
 
     /// Waits until every deferred batch of this handle is applied and can be read.

@@ -147,6 +147,7 @@ impl Transaction {
         }
         self.bulk.batch.durability = Durability::Deferred;
         self.bulk.batch.id = CommitId::random(&*self.env);
+        self.bulk.batch.observed = self.first.get().unwrap_or(Version::ZERO);
         let mut batch = std::mem::take(&mut self.bulk.batch);
         let sent = self.settle(&mut batch);
         self.bulk.break_on(sent)?;

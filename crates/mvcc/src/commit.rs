@@ -146,6 +146,7 @@ impl Transaction {
 
     fn batch(&mut self, bases: &Bases) -> Result<Batch> {
         let mut batch = Batch::new(CommitId::random(&*self.env), self.durability);
+        batch.observed = self.first.get().unwrap_or(Version::ZERO);
         self.add_checks(&mut batch, bases);
         let mut old = bases.values.iter();
         for (key, slot) in &self.writes.slots {

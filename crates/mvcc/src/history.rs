@@ -42,7 +42,8 @@ impl Transaction {
         let mut tickets = Vec::with_capacity(keys.len());
         for key in keys {
             let (start, end) = key::history_until(key, newest);
-            match self.store.start_scan(first_of(start, end, 1)) {
+            // What a reply showed to be replaced is in history from that reply's version on.
+            match self.store.start_scan_since(self.latest.get(), first_of(start, end, 1)) {
                 Ok(ticket) => tickets.push(ticket),
                 Err(error) => {
                     tickets.into_iter().for_each(|ticket| self.store.cancel_scan(ticket));

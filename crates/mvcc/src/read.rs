@@ -252,7 +252,17 @@ impl Transaction {
                 self.track(slot, &after, at.version);
             }
         }
-        let stamp = self.store.get_many(slots, page, &*self.env)?;
+        let stamp = match self.enough(at) {
+            Some(since) => self.store.get_many_since(since, slots, page, &*self.env)?,
+            None => self.store.get_many(slots, page, &*self.env)?,
+        };
         self.observe_at(stamp, at)
+    }
+
+    /// Any state at or after this version shows a snapshot its current slots, and those that are too
+    /// new send it to history, which is looked at as it is then. Not where own rows of version zero
+    /// went to the store after the snapshot was taken.
+    pub(crate) fn enough(&self, at: &Snapshot) -> Option<Version> {
+        (!self.bulk.used).then_some(at.version)
     }
 }

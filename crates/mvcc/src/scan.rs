@@ -262,9 +262,10 @@ impl Scan {
         // Rows that the store may not show yet cannot come with the page.
         match self.mapping.take().filter(|_| !txn.bulk.used) {
             Some(mapping) => {
-                txn.store.scan_mapped(request, &mapping, page, &mut self.rows_known, &*txn.env)
+                let (since, rows) = (self.at.version, &mut self.rows_known);
+                txn.store.scan_mapped_since(since, request, &mapping, page, rows, &*txn.env)
             }
-            None => txn.store.finish_scan(txn.store.start_scan(request)?, page, &*txn.env),
+            None => txn.store.finish_scan(start(txn, request, &self.at)?, page, &*txn.env),
         }
     }
 
@@ -277,7 +278,7 @@ impl Scan {
         }
         txn.reveal_bulk(&request.start, &request.end)?;
         let store = Rc::clone(&txn.store);
-        let ticket = store.start_scan(request)?;
+        let ticket = start(txn, request, &self.at)?;
         self.ahead = Some(Ahead { store, ticket });
         Ok(())
     }
@@ -300,6 +301,14 @@ fn take_ahead(ahead: &mut Option<Ahead>, direction: Direction) -> Option<Ticket>
     }
     store.cancel_scan(ticket);
     None
+}
+
+/// Asks for a page in which a snapshot finds its rows.
+fn start(txn: &Transaction, request: ScanRequest, at: &Snapshot) -> Result<Ticket> {
+    match txn.enough(at) {
+        Some(since) => txn.store.start_scan_since(since, request),
+        None => txn.store.start_scan(request),
+    }
 }
 
 impl Drop for Scan {

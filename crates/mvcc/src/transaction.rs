@@ -76,8 +76,10 @@ pub struct Transaction {
     pub(crate) bulk: Bulk,
     /// Plain stamped keys to write with the commit.
     pub(crate) published: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The version of the first reply: everything this transaction saw, it saw at or after it.
+    /// The oldest version of any reply: everything this transaction saw, it saw at or after it.
     pub(crate) first: Cell<Option<Version>>,
+    /// The newest version of any reply.
+    pub(crate) latest: Cell<Version>,
     /// The highest floor of any reply.
     pub(crate) floor: Cell<Version>,
     /// Receives history entries.
@@ -104,6 +106,7 @@ impl Transaction {
             bulk: Bulk::default(),
             published: Vec::new(),
             first: Cell::new(None),
+            latest: Cell::new(Version::ZERO),
             floor: Cell::new(Version::ZERO),
             scratch: Page::default(),
         }
@@ -241,7 +244,10 @@ impl Transaction {
 
     /// Takes note of what a reply says besides its data.
     pub(crate) fn observe(&self, stamp: ReadStamp) {
-        self.first.set(self.first.get().or(Some(stamp.version)));
+        // A page that was asked for early may be older than replies that came before it.
+        let first = self.first.get().map_or(stamp.version, |first| first.min(stamp.version));
+        self.first.set(Some(first));
+        self.latest.set(self.latest.get().max(stamp.version));
         self.floor.set(self.floor.get().max(stamp.floor));
     }
 

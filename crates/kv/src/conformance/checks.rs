@@ -140,3 +140,28 @@ pub fn the_first_of_two_writers_wins(fixture: &Fixture) {
     let newest = two.commit(write(b"2", newer));
     assert_eq!(one.everything(), expected(&[("a", super::client::stamped(newest, b"2"))]));
 }
+
+/// Saying at which version the checks held only says where to look: what was written since is
+/// found, and what was not is not.
+pub fn what_was_observed_changes_no_answer(fixture: &Fixture) {
+    let (one, two) = (fixture.client(), fixture.client());
+    let seen = one.put_stamped(b"a", b"0");
+    let write = |observed: Version, newest: Version| {
+        move |batch: &mut Batch| {
+            batch.observed = observed;
+            batch.check(b"a", newest);
+            batch.check_range(b"b", b"c", observed);
+            batch.put_stamped(b"a", &[b"1"]);
+            batch.put_stamped(b"b", &[]);
+        }
+    };
+    let observed = one.stamp().version;
+    two.put_stamped(b"z", b"elsewhere");
+    let newer = one.commit(write(observed, seen));
+    conflicts(&two, b"a", write(observed, seen));
+    // The range was written to by the first of them, after it was observed.
+    conflicts(&two, b"b", write(observed, newer));
+    let observed = two.stamp().version;
+    two.commit(write(observed, newer));
+    conflicts(&one, b"a", write(observed, newer));
+}

@@ -67,6 +67,7 @@ macro_rules! conformance {
                 checks_see_the_state_before_the_batch
                 a_conflict_leaves_nothing
                 the_first_of_two_writers_wins
+                what_was_observed_changes_no_answer
             }
             deferred {
                 a_flush_makes_it_visible
@@ -113,6 +114,7 @@ macro_rules! conformance {
                 no_keys_no_entries
                 a_read_replaces_the_page
                 clients_see_each_other
+                a_version_that_is_enough_is_shown
                 values_stand_where_the_layout_says
                 status_names_the_engine
             }

@@ -1,7 +1,7 @@
 //! Reading keys by name.
 
 use super::Fixture;
-use super::client::{Client, expected};
+use super::client::{Client, expected, request, stamped};
 use crate::{Layout, Page};
 
 fn read(client: &Client<'_>, keys: &[&[u8]], page: &mut Page) -> Vec<Option<Vec<u8>>> {
@@ -97,4 +97,30 @@ pub fn status_names_the_engine(fixture: &Fixture) {
     let client = fixture.client();
     let status = client.store.status(client.env).expect("the store answers");
     assert!(!status.engine.is_empty() && !status.durability.is_empty());
+}
+
+/// By reads that are content with a version; whether they show more is left open.
+pub fn a_version_that_is_enough_is_shown(fixture: &Fixture) {
+    let (client, other) = (fixture.client(), fixture.client());
+    let mut page = Page::default();
+    for i in 0..3u8 {
+        let version = other.put_stamped(b"a", &[i]);
+        let since = client.stamp().version;
+        assert!(since >= version);
+        let newer = other.put_stamped(b"b", &[i]);
+        let store = &client.store;
+        for _ in 0..2 {
+            let stamp = store.get_many_since(since, &[b"b", b"a"], &mut page, client.env);
+            let stamp = stamp.expect("a read succeeds");
+            assert!(stamp.version >= since);
+            assert_eq!(page.value(1), stamped(version, &[i]));
+            assert_eq!(page.value(0) == stamped(newer, &[i]), stamp.version >= newer);
+            let ticket = store.start_scan_since(since, request(b"a", b"c"));
+            let ticket = ticket.expect("a scan starts");
+            let finished = store.finish_scan(ticket, &mut page, client.env);
+            assert!(finished.expect("a scan succeeds").0.version >= since);
+            assert_eq!((page.key(0), page.value(0)), (b"a".as_slice(), &*stamped(version, &[i])));
+        }
+        assert_eq!(client.get(b"b"), Some(stamped(newer, &[i])), "who asks for the newest gets it");
+    }
 }
