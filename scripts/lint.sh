@@ -53,7 +53,7 @@ lint_layers() {
   done <<< "kv
 kv-lmdb kv
 kv-redis kv
-kv-fdb kv
+kv-fdb kv fdb-loader
 mvcc kv
 relation kv mvcc"
   return $bad

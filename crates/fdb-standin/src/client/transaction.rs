@@ -1,0 +1,358 @@
+//! What a transaction collects, and what it asks.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::future::{Answer, Entries, Future};
+use super::link::Link;
+use crate::server::{BYTE_MAX, CLEAR_RANGE, SET, STAMPED_VALUE};
+use crate::wire::{COMMIT, GET, GRV, RANGE, Reader, Writer};
+
+const INVALID_OPERATION: i32 = 2000;
+const OUTSIDE_LEGAL_RANGE: i32 = 2004;
+const NOT_COMMITTED_YET: i32 = 2021;
+const CANCELLED: i32 = 1025;
+const TRANSACTION_TOO_LARGE: i32 = 2101;
+const KEY_TOO_LARGE: i32 = 2102;
+const VALUE_TOO_LARGE: i32 = 2103;
+
+/// FoundationDB's limits, in bytes.
+const MAX_KEY: usize = 10_000;
+const MAX_VALUE: usize = 100_000;
+const MAX_TRANSACTION: usize = 10_000_000;
+
+pub(super) const METADATA_VERSION: &[u8] = b"\xff/metadataVersion";
+const STATUS: &[u8] = b"\xff\xff/status/json";
+const STATUS_JSON: &[u8] = br#"{"client":{"database_status":{"available":true}},"cluster":{"processes":{"standin":{"version":"stand-in"}},"configuration":{"redundancy_mode":"none (a stand-in in memory)","storage_engine":"stand-in"},"data":{"total_kv_size_bytes":0}}}"#;
+
+type Bytes = Vec<u8>;
+
+/// A database: the connection that all of its transactions share.
+pub(super) struct Database {
+    link: Arc<Link>,
+}
+
+impl Database {
+    /// Of a cluster file; 2104 (`connection_string_invalid`) if it is not the stand-in's.
+    pub(super) fn open(path: &str) -> Result<Database, i32> {
+        let text = std::fs::read_to_string(path).map_err(|_| 1515)?;
+        let socket = text.trim().split_once("@unix:").ok_or(2104)?.1;
+        Ok(Database { link: Link::open(PathBuf::from(socket)) })
+    }
+
+    pub(super) fn transaction(&self) -> Transaction {
+        Transaction { link: Arc::clone(&self.link), state: Arc::default() }
+    }
+}
+
+type Then = Box<dyn FnOnce(Result<(u64, &Option<Bytes>), i32>) + Send>;
+
+enum ReadVersion {
+    Unasked,
+    Asked(Vec<Then>),
+    /// With the metadata version, if the server told it.
+    Known(u64, Option<Option<Bytes>>),
+    Failed(i32),
+}
+
+impl Default for ReadVersion {
+    fn default() -> ReadVersion {
+        ReadVersion::Unasked
+    }
+}
+
+#[derive(Default)]
+struct State {
+    read_version: ReadVersion,
+    reads: Vec<(Bytes, Bytes)>,
+    writes: Vec<(Bytes, Bytes)>,
+    mutations: Vec<(u8, Bytes, Bytes)>,
+    next_without_conflict: bool,
+    failed: Option<i32>,
+    committed: Option<u64>,
+    pending: Vec<std::sync::Weak<Future>>,
+}
+
+pub(super) struct Transaction {
+    link: Arc<Link>,
+    state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Transaction {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn reset(&self) {
+        self.cancel();
+        *self.state() = State::default();
+    }
+
+    /// Ends what is under way.
+    pub(super) fn cancel(&self) {
+        let pending = std::mem::take(&mut self.state().pending);
+        for future in pending.iter().filter_map(std::sync::Weak::upgrade) {
+            future.answer(Err(CANCELLED));
+        }
+    }
+
+    /// `NEXT_WRITE_NO_WRITE_CONFLICT_RANGE`; other options change nothing that a stand-in does.
+    pub(super) fn set_option(&self, option: i32) {
+        self.state().next_without_conflict |= option == 30;
+    }
+
+    pub(super) fn set_read_version(&self, version: u64) {
+        self.state().read_version = ReadVersion::Known(version, None);
+    }
+
+    pub(super) fn committed_version(&self) -> Result<u64, i32> {
+        self.state().committed.ok_or(NOT_COMMITTED_YET)
+    }
+
+    fn new_future(&self) -> Arc<Future> {
+        let future = Arc::new(Future::default());
+        self.state().pending.push(Arc::downgrade(&future));
+        future
+    }
+
+    /// Does something once the read version is known, and asks for it first if nobody has.
+    fn with_version(&self, then: impl FnOnce(Result<(u64, &Option<Bytes>), i32>) + Send + 'static) {
+        let mut state = self.state();
+        match &mut state.read_version {
+            ReadVersion::Known(version, metadata) => {
+                let (version, metadata) = (*version, metadata.clone().flatten());
+                drop(state);
+                then(Ok((version, &metadata)));
+            }
+            ReadVersion::Failed(code) => {
+                let code = *code;
+                drop(state);
+                then(Err(code));
+            }
+            ReadVersion::Asked(waiting) => waiting.push(Box::new(then)),
+            ReadVersion::Unasked => {
+                state.read_version = ReadVersion::Asked(vec![Box::new(then)]);
+                drop(state);
+                let its = Arc::clone(&self.state);
+                self.link.ask(vec![GRV], move |answer| arrive(&its, answer));
+            }
+        }
+    }
+
+    pub(super) fn get_read_version(&self) -> Arc<Future> {
+        let future = self.new_future();
+        let its = Arc::clone(&future);
+        self.with_version(move |known| {
+            its.answer(known.map(|(version, _)| Answer::Version(version)))
+        });
+        future
+    }
+
+    pub(super) fn get(&self, key: &[u8], snapshot: bool) -> Arc<Future> {
+        if key == STATUS {
+            return Future::ready(Ok(Answer::Value(Some(STATUS_JSON.to_vec()))));
+        }
+        if key == METADATA_VERSION {
+            return self.get_metadata_version();
+        }
+        if key.first() == Some(&0xff) {
+            return Future::ready(Err(OUTSIDE_LEGAL_RANGE));
+        }
+        // FoundationDB does not even ask for what nobody can have written.
+        if key.len() > MAX_KEY {
+            return Future::ready(Ok(Answer::Value(None)));
+        }
+        if !snapshot {
+            self.state().reads.push((key.to_vec(), [key, &[0]].concat()));
+        }
+        let key = key.to_vec();
+        let future = self.new_future();
+        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
+        self.with_version(move |known| match known {
+            Err(code) => its.answer(Err(code)),
+            Ok((version, _)) => {
+                let mut request = Writer::default();
+                request.byte(GET).number(version).bytes(&key);
+                link.ask(request.0, move |answer| {
+                    its.answer(answer.map(|bytes| Answer::Value(Reader(bytes).optional())));
+                });
+            }
+        });
+        future
+    }
+
+    /// Comes with the read version, or has to be asked for if that was set.
+    fn get_metadata_version(&self) -> Arc<Future> {
+        let future = self.new_future();
+        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
+        let set = matches!(self.state().read_version, ReadVersion::Known(_, None));
+        self.with_version(move |known| match known {
+            Err(code) => its.answer(Err(code)),
+            Ok((version, _)) if set => {
+                let mut request = Writer::default();
+                request.byte(GET).number(version).bytes(METADATA_VERSION);
+                link.ask(request.0, move |answer| {
+                    its.answer(answer.map(|bytes| Answer::Value(Reader(bytes).optional())));
+                });
+            }
+            Ok((_, metadata)) => its.answer(Ok(Answer::Value(metadata.clone()))),
+        });
+        future
+    }
+
+    pub(super) fn get_range(
+        &self,
+        (start, end): (Bytes, Bytes),
+        limits: (u64, u64),
+        snapshot: bool,
+        reverse: bool,
+    ) -> Arc<Future> {
+        if start > end || end.first() == Some(&0xff) && end.len() > 1 {
+            return Future::ready(Err(if start > end { 2005 } else { OUTSIDE_LEGAL_RANGE }));
+        }
+        if !snapshot {
+            self.state().reads.push((start.clone(), end.clone()));
+        }
+        let future = self.new_future();
+        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
+        self.with_version(move |known| match known {
+            Err(code) => its.answer(Err(code)),
+            Ok((version, _)) => {
+                let mut request = Writer::default();
+                request.byte(RANGE).number(version).bytes(&start).bytes(&end);
+                request.number(limits.0).number(limits.1).byte(reverse.into());
+                link.ask(request.0, move |answer| its.answer(answer.map(entries)));
+            }
+        });
+        future
+    }
+
+    pub(super) fn mutate(&self, kind: u8, key: &[u8], value: &[u8]) {
+        let mut state = self.state();
+        let conflict = !std::mem::take(&mut state.next_without_conflict);
+        if let Err(code) = legal(kind, key, value) {
+            state.failed = state.failed.or(Some(code));
+            return;
+        }
+        if conflict && key != METADATA_VERSION {
+            let end = if kind == CLEAR_RANGE { value.to_vec() } else { [key, &[0]].concat() };
+            state.writes.push((key.to_vec(), end));
+        }
+        state.mutations.push((kind, key.to_vec(), value.to_vec()));
+    }
+
+    /// 2005 (`inverted_range`) if it ends before it starts.
+    pub(super) fn add_conflict(&self, start: Bytes, end: Bytes, read: bool) -> i32 {
+        if start > end {
+            return 2005;
+        }
+        let mut state = self.state();
+        match read {
+            true => state.reads.push((start, end)),
+            false => state.writes.push((start, end)),
+        }
+        0
+    }
+
+    pub(super) fn commit(&self) -> Arc<Future> {
+        let state = self.state();
+        if let Some(code) = state.failed {
+            return Future::ready(Err(code));
+        }
+        if state.mutations.is_empty() && state.writes.is_empty() {
+            return Future::ready(Ok(Answer::Done));
+        }
+        let ranges = state.reads.iter().chain(&state.writes);
+        let size = ranges.map(|(start, end)| start.len() + end.len()).sum::<usize>()
+            + state.mutations.iter().map(|(_, key, value)| key.len() + value.len()).sum::<usize>();
+        if size > MAX_TRANSACTION {
+            return Future::ready(Err(TRANSACTION_TOO_LARGE));
+        }
+        let mut rest = Writer::default();
+        rest.ranges(&state.reads).ranges(&state.writes).number(state.mutations.len() as u64);
+        for (kind, key, value) in &state.mutations {
+            rest.byte(*kind).bytes(key).bytes(value);
+        }
+        let reads = !state.reads.is_empty();
+        drop(state);
+        let future = self.new_future();
+        let (its, link, txn) =
+            (Arc::clone(&future), Arc::clone(&self.link), Arc::clone(&self.state));
+        let send = move |known: Result<(u64, &Option<Bytes>), i32>| match known {
+            Err(code) => its.answer(Err(code)),
+            Ok((version, _)) => {
+                let mut request = Writer::default();
+                request.byte(COMMIT).number(version);
+                request.0.extend_from_slice(&rest.0);
+                link.ask(request.0, move |answer| {
+                    its.answer(answer.map(|bytes| {
+                        lock(&txn).committed = Some(Reader(bytes).number());
+                        Answer::Done
+                    }));
+                });
+            }
+        };
+        if reads {
+            self.with_version(send)
+        } else {
+            send(Ok((0, &None)))
+        }
+        future
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// The read version has arrived: whoever waits for it goes on.
+fn arrive(state: &Mutex<State>, answer: Result<&[u8], i32>) {
+    let known = answer.map(|bytes| {
+        let mut reader = Reader(bytes);
+        (reader.number(), reader.optional())
+    });
+    let mut state = lock(state);
+    let next = match &known {
+        Ok((version, metadata)) => ReadVersion::Known(*version, Some(metadata.clone())),
+        Err(code) => ReadVersion::Failed(*code),
+    };
+    let ReadVersion::Asked(waiting) = std::mem::replace(&mut state.read_version, next) else {
+        return;
+    };
+    drop(state);
+    for then in waiting {
+        then(known.as_ref().map(|(version, metadata)| (*version, metadata)).map_err(|code| *code));
+    }
+}
+
+fn entries(bytes: &[u8]) -> Answer {
+    let mut reader = Reader(bytes);
+    let more = reader.byte() == 1;
+    let entries = (0..reader.number()).map(|_| (reader.bytes(), reader.bytes())).collect();
+    Answer::Entries(Entries::new(entries, more))
+}
+
+fn legal(kind: u8, key: &[u8], value: &[u8]) -> Result<(), i32> {
+    if key == METADATA_VERSION && kind == STAMPED_VALUE && value == [0; 14] {
+        return Ok(());
+    }
+    if key.first() == Some(&0xff) {
+        return Err(if key == METADATA_VERSION { INVALID_OPERATION } else { OUTSIDE_LEGAL_RANGE });
+    }
+    if kind == CLEAR_RANGE {
+        return if key > value { Err(2005) } else { Ok(()) };
+    }
+    match kind {
+        _ if key.len() > MAX_KEY => Err(KEY_TOO_LARGE),
+        _ if value.len() > MAX_VALUE => Err(VALUE_TOO_LARGE),
+        SET | crate::server::ADD | BYTE_MAX => Ok(()),
+        STAMPED_VALUE if value.len() >= 14 => Ok(()),
+        _ => Err(INVALID_OPERATION),
+    }
+}

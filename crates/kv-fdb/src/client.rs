@@ -1,0 +1,139 @@
+//! What a handle knows of its cluster: the database, the newest version, the floor.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use foundationdb::options::TransactionOption;
+use foundationdb::{Database, FdbResult, Transaction};
+use kv::{ReadStamp, Version};
+
+use crate::failure::{Attempt, Trouble};
+use crate::keys::Keys;
+use crate::recent::Recent;
+use crate::view::View;
+
+/// FoundationDB keeps five seconds of versions, which are about a million in a second. What is
+/// younger than this can be read at and committed from; a guess too high costs one more attempt.
+const YOUNG: u64 = 3_500_000;
+
+/// The layout of keys and values that this engine reads and writes.
+const FORMAT: u8 = 1;
+
+/// An open cluster.
+pub(crate) struct Client {
+    database: Database,
+    pub(crate) keys: Keys,
+    /// The newest version that was seen, and when.
+    newest: Cell<Option<(Version, Instant)>>,
+    /// The floor, and the cluster's metadata version with which it was read.
+    floor: RefCell<Option<(Option<Vec<u8>>, Version)>>,
+    /// The newest view whose version is known.
+    shared: RefCell<Option<Rc<View>>>,
+    pub(crate) recent: RefCell<Recent>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "how old a version is, as far as this process knows")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Client {
+    pub(crate) fn new(database: Database, keys: Keys) -> Client {
+        Client {
+            database,
+            keys,
+            newest: Cell::new(None),
+            floor: RefCell::default(),
+            shared: RefCell::default(),
+            recent: RefCell::default(),
+        }
+    }
+
+    /// A transaction that does not look at its own writes.
+    pub(crate) fn transaction(&self) -> FdbResult<Transaction> {
+        let transaction = self.database.create_trx()?;
+        transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
+        Ok(transaction)
+    }
+
+    /// A transaction for what the client library answers itself.
+    pub(crate) fn plain_transaction(&self) -> FdbResult<Transaction> {
+        self.database.create_trx()
+    }
+
+    /// Takes note of a version of the cluster's.
+    pub(crate) fn saw(&self, version: Version) {
+        if self.newest.get().is_none_or(|(newest, _)| newest < version) {
+            self.newest.set(Some((version, now())));
+        }
+    }
+
+    /// Whether a version that this cluster gave out is young enough to work with.
+    pub(crate) fn is_young(&self, version: Version) -> bool {
+        let Some((newest, seen)) = self.newest.get() else { return false };
+        let passed = u64::try_from(seen.elapsed().as_micros()).unwrap_or(u64::MAX);
+        version > Version::ZERO
+            && version <= newest
+            && (newest.0 - version.0).saturating_add(passed) < YOUNG
+    }
+
+    pub(crate) fn floor_at(&self, metadata: &Option<Vec<u8>>) -> Option<Version> {
+        let floor = self.floor.borrow();
+        floor.as_ref().filter(|(known, _)| known == metadata).map(|(_, floor)| *floor)
+    }
+
+    pub(crate) fn note_floor(&self, metadata: Option<Vec<u8>>, floor: Version) {
+        *self.floor.borrow_mut() = Some((metadata, floor));
+    }
+
+    /// A view of the newest state, or of any at or after a version.
+    pub(crate) fn view(&self, since: Option<Version>) -> FdbResult<Rc<View>> {
+        let shared = self.shared.borrow();
+        let fits = |view: &&Rc<View>| {
+            let known = view.known().unwrap_or_default();
+            since.is_some_and(|since| known >= since) && self.is_young(known)
+        };
+        if let Some(view) = shared.as_ref().filter(fits) {
+            return Ok(Rc::clone(view));
+        }
+        let at = since.filter(|since| self.is_young(*since));
+        Ok(Rc::new(View::open(self.transaction()?, at)))
+    }
+
+    /// The stamp of a view, which others may use from now on.
+    pub(crate) async fn stamp(&self, view: &Rc<View>) -> Attempt<ReadStamp> {
+        let stamp = view.stamp(self).await?;
+        let mut shared = self.shared.borrow_mut();
+        if shared.as_ref().is_none_or(|shared| shared.known() < Some(stamp.version)) {
+            *shared = Some(Rc::clone(view));
+        }
+        Ok(stamp)
+    }
+
+    /// Gives up what may be the reason of a failure.
+    pub(crate) fn forget(&self) {
+        *self.shared.borrow_mut() = None;
+        self.newest.set(None);
+    }
+
+    /// Sees whether the namespace is of a format that we know, and makes it if it is not there.
+    pub(crate) async fn open(&self) -> Attempt<()> {
+        let transaction = self.transaction()?;
+        let version = transaction.get_read_version();
+        let format = transaction.get(&self.keys.format(), false).await?;
+        self.saw(Version(version.await? as u64));
+        match format.as_deref() {
+            Some([FORMAT]) => Ok(()),
+            Some(format) => Err(Trouble::Final(kv::Error::WrongStore(format!(
+                "the namespace has format {}; this version of fakegres knows {FORMAT}",
+                format.escape_ascii()
+            )))),
+            None => {
+                transaction.set(&self.keys.format(), &[FORMAT]);
+                transaction.commit().await.map_err(|error| *error)?;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading keys and ranges at one read version.
+
+use std::rc::Rc;
+
+use foundationdb::future::{FdbSlice, FdbValues};
+use foundationdb::options::StreamingMode;
+use foundationdb::{KeySelector, RangeOption};
+use kv::{Direction, Mapping, Page, ReadStamp, Result, ScanRequest};
+
+use crate::client::Client;
+use crate::failure::{Attempt, corrupt};
+use crate::limits::LIMITS;
+use crate::value::Stored;
+use crate::view::{Pending, View};
+
+/// Most keys of one call whose values are remembered for a commit.
+const REMEMBERED: usize = 64;
+
+/// A page that was asked for.
+pub(crate) struct Started {
+    view: Rc<View>,
+    values: Pending<FdbValues>,
+}
+
+/// Asks for the first entries of a range that has any room, and waits for nothing.
+pub(crate) fn start(client: &Client, view: Rc<View>, request: &ScanRequest) -> Started {
+    let values = ask(client, &view, request);
+    Started { view, values }
+}
+
+/// The range as it is stored. `EXACT` has the client library go on until it has as much as is wanted;
+/// the other modes end replies where they would be dear to somebody who wants little of them.
+fn ask(client: &Client, view: &View, request: &ScanRequest) -> Pending<FdbValues> {
+    let option = RangeOption {
+        begin: KeySelector::first_greater_or_equal(client.keys.data(&request.start)),
+        end: KeySelector::first_greater_or_equal(client.keys.data(&request.end)),
+        limit: Some(request.max_rows.clamp(1, 1 << 20)),
+        target_bytes: request.max_bytes.clamp(1, 1 << 24),
+        mode: StreamingMode::Exact,
+        reverse: request.direction == Direction::Backward,
+        ..RangeOption::default()
+    };
+    Box::pin(view.transaction().get_range(&option, 1, true))
+}
+
+/// What was read of a range.
+pub(crate) struct Range {
+    view: Rc<View>,
+    stamp: ReadStamp,
+    values: FdbValues,
+    /// How many of the values the page takes.
+    taken: usize,
+    longs: Longs,
+}
+
+/// Waits for a page.
+pub(crate) async fn finish(
+    client: &Client,
+    started: Started,
+    request: &ScanRequest,
+) -> Attempt<Range> {
+    let Started { view, values } = started;
+    let stamp = client.stamp(&view).await?;
+    let values = values.await?;
+    // FoundationDB looks on until it has an entry or the end of the range.
+    if values.is_empty() && values.more() {
+        return Ok(corrupt("a reply of FoundationDB's")?);
+    }
+    let mut pending = Vec::new();
+    let (mut taken, mut bytes) = (0, 0);
+    for entry in values.iter() {
+        if taken >= request.max_rows || bytes >= request.max_bytes {
+            break;
+        }
+        let stored = Stored::decode(entry.value())?;
+        let key = client.keys.user(entry.key());
+        ask_for_rest(client, &view, key, &stored, &mut pending);
+        bytes += key.len() + stored.length();
+        taken += 1;
+    }
+    let longs = Longs::arrive(pending).await?;
+    Ok(Range { view, stamp, values, taken, longs })
+}
+
+impl Range {
+    pub(crate) fn fill(&self, client: &Client, page: &mut Page) -> Result<ReadStamp> {
+        page.clear();
+        let (mut longs, mut scratch) = (self.longs.parts.iter(), Vec::new());
+        for entry in self.values.iter().take(self.taken) {
+            complete(&Stored::decode(entry.value())?, &mut longs, &mut scratch)?;
+            page.push(client.keys.user(entry.key()), &scratch);
+        }
+        page.set_more(self.values.more() || self.taken < self.values.len());
+        Ok(self.stamp)
+    }
+}
+
+/// The parts of long values, in order.
+struct Longs {
+    parts: Vec<FdbValues>,
+}
+
+impl Longs {
+    async fn arrive(pending: Vec<Pending<FdbValues>>) -> Attempt<Longs> {
+        let mut parts = Vec::with_capacity(pending.len());
+        for part in pending {
+            parts.push(part.await?);
+        }
+        Ok(Longs { parts })
+    }
+}
+
+fn ask_for_rest(
+    client: &Client,
+    view: &View,
+    key: &[u8],
+    stored: &Stored<'_>,
+    pending: &mut Vec<Pending<FdbValues>>,
+) {
+    if stored.rest > 0 {
+        pending.push(ask_for_parts(client, view, key, stored.parts()));
+    }
+}
+
+/// Puts a value together.
+fn complete<'a>(
+    stored: &Stored<'_>,
+    longs: &mut impl Iterator<Item = &'a FdbValues>,
+    value: &mut Vec<u8>,
+) -> Result<()> {
+    value.clear();
+    value.extend_from_slice(stored.stamp);
+    value.extend_from_slice(stored.body);
+    if stored.rest > 0 {
+        for part in longs.next().into_iter().flat_map(|parts| parts.iter()) {
+            value.extend_from_slice(part.value());
+        }
+    }
+    if value.len() == stored.length() { Ok(()) } else { corrupt("a long value") }
+}
+
+fn ask_for_parts(client: &Client, view: &View, key: &[u8], count: usize) -> Pending<FdbValues> {
+    let (start, end) = client.keys.parts_of(key);
+    let option = RangeOption {
+        begin: KeySelector::first_greater_or_equal(start),
+        end: KeySelector::first_greater_or_equal(end),
+        limit: Some(count),
+        mode: StreamingMode::Exact,
+        ..RangeOption::default()
+    };
+    Box::pin(view.transaction().get_range(&option, 1, true))
+}
+
+/// What was read of keys.
+pub(crate) struct Many {
+    stamp: ReadStamp,
+    values: Vec<Option<FdbSlice>>,
+    longs: Longs,
+}
+
+/// Reads keys, all at once.
+pub(crate) async fn get_many(client: &Client, view: Rc<View>, keys: &[&[u8]]) -> Attempt<Many> {
+    let readable = |key: &[u8]| !key.is_empty() && key.len() <= LIMITS.max_key;
+    let stored_keys: Vec<Option<Vec<u8>>> =
+        keys.iter().map(|key| readable(key).then(|| client.keys.data(key))).collect();
+    let pending: Vec<Option<Pending<Option<FdbSlice>>>> =
+        stored_keys.iter().map(|key| Some(ask_for_one(&view, key.as_ref()?))).collect();
+    let stamp = client.stamp(&view).await?;
+    let mut values = Vec::with_capacity(keys.len());
+    for value in pending {
+        values.push(match value {
+            Some(value) => value.await?,
+            None => None,
+        });
+    }
+    if keys.len() <= REMEMBERED {
+        let mut recent = client.recent.borrow_mut();
+        for (key, value) in stored_keys.iter().zip(&values) {
+            if let Some(key) = key {
+                recent.note(key, stamp.version, value.as_deref());
+            }
+        }
+    }
+    let mut rests = Vec::new();
+    for (key, value) in keys.iter().zip(&values) {
+        if let Some(value) = value {
+            ask_for_rest(client, &view, key, &Stored::decode(value)?, &mut rests);
+        }
+    }
+    Ok(Many { stamp, values, longs: Longs::arrive(rests).await? })
+}
+
+fn ask_for_one(view: &View, key: &[u8]) -> Pending<Option<FdbSlice>> {
+    Box::pin(view.transaction().get(key, true))
+}
+
+impl Many {
+    pub(crate) fn fill(&self, keys: &[&[u8]], page: &mut Page) -> Result<ReadStamp> {
+        page.clear();
+        let (mut longs, mut scratch) = (self.longs.parts.iter(), Vec::new());
+        for (key, value) in keys.iter().zip(&self.values) {
+            match value {
+                None => page.push_absent(key),
+                Some(value) => {
+                    complete(&Stored::decode(value)?, &mut longs, &mut scratch)?;
+                    page.push(key, &scratch);
+                }
+            }
+        }
+        Ok(self.stamp)
+    }
+}
+
+/// The keys of the rows that the entries of a page point to.
+pub(crate) fn row_keys(entries: &Page, mapping: &Mapping) -> Vec<Vec<u8>> {
+    let row_key = |i| mapping.row_key(entries.key(i), entries.value(i)).unwrap_or_default();
+    (0..entries.len()).map(row_key).collect()
+}
+
+/// A page of an index range, and the rows that its entries point to.
+pub(crate) async fn mapped(
+    client: &Client,
+    view: Rc<View>,
+    request: &ScanRequest,
+    mapping: &Mapping,
+) -> Attempt<(Range, Vec<Vec<u8>>, Many)> {
+    let range = finish(client, start(client, view, request), request).await?;
+    let mut entries = Page::default();
+    range.fill(client, &mut entries)?;
+    let keys = row_keys(&entries, mapping);
+    let many = {
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        get_many(client, Rc::clone(&range.view), &keys).await?
+    };
+    Ok((range, keys, many))
+}
