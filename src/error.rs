@@ -116,7 +116,11 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         Error::Interrupted => (ERRCODE_QUERY_CANCELED, ""),
         Error::Unavailable(_) => (
             ERRCODE_CONNECTION_FAILURE,
-            "Check fakegres.storage, and that the store is running. For the embedded store, the server log says why its writer process does not answer.",
+            "Check fakegres.storage, and that the store is running; for FoundationDB, that the coordinators in the cluster file can be reached. For the embedded store, the server log says why its writer process does not answer.",
+        ),
+        Error::Missing(_) => (
+            ERRCODE_UNDEFINED_FILE,
+            "Install FoundationDB's client library (package foundationdb-clients), or set fakegres.fdb_client_library to its path. Other stores need none.",
         ),
         Error::NotReady(_) => (
             ERRCODE_CANNOT_CONNECT_NOW,
@@ -164,7 +168,7 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         ),
         Error::Misconfigured(_) => (
             ERRCODE_INVALID_PARAMETER_VALUE,
-            "Check fakegres.storage ('embedded', 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...' or 'redis+unix:///path/to/socket') and fakegres.namespace.",
+            "Check fakegres.storage ('embedded', 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...', 'redis+unix:///path/to/socket' or 'fdb:///path/to/fdb.cluster') and fakegres.namespace.",
         ),
         Error::Corrupt(_) => (
             ERRCODE_DATA_CORRUPTED,

@@ -16,6 +16,9 @@ static MAX_ROW_LOCKS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static MAX_TRANSACTION_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(1 << 20);
 /// Off, because a Redis as it comes out of the box should work for who tries it; it says so once.
 static REDIS_REQUIRE_DURABLE: GucSetting<bool> = GucSetting::<bool>::new(false);
+/// Empty: where FoundationDB's packages put it.
+static FDB_CLIENT_LIBRARY: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5000);
 /// By the store: what was measured stands at [`Costs`].
 static ROUND_TRIP_COST: GucSetting<f64> = GucSetting::<f64>::new(-1.0);
@@ -89,6 +92,11 @@ impl Costs {
     }
 }
 
+/// Where FoundationDB's client library is, if somebody says so.
+pub(crate) fn fdb_client_library() -> Option<std::path::PathBuf> {
+    Some(text(&FDB_CLIENT_LIBRARY)).filter(|path| !path.is_empty()).map(Into::into)
+}
+
 /// The moment to read as of, as the user wrote it.
 pub(crate) fn as_of() -> Option<String> {
     Some(text(&AS_OF)).filter(|moment| !moment.is_empty())
@@ -108,7 +116,7 @@ pub(crate) fn register() {
     GucRegistry::define_string_guc(
         c"fakegres.storage",
         c"The store that holds fakegres tables.",
-        c"'embedded' (a directory in the data directory), 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...' or 'redis+unix:///path/to/socket'.",
+        c"'embedded' (a directory in the data directory), 'embedded:///absolute/directory', 'redis://user:password@host:port/db', 'rediss://...', 'redis+unix:///path/to/socket' or 'fdb:///path/to/fdb.cluster'.",
         &STORAGE,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
@@ -188,6 +196,15 @@ pub(crate) fn register() {
         f64::MAX,
         GucContext::Userset,
         GucFlags::EXPLAIN,
+    );
+    GucRegistry::define_string_guc(
+        c"fakegres.fdb_client_library",
+        c"Path of FoundationDB's client library.",
+        c"Empty: libfdb_c.so where the dynamic linker or FoundationDB's packages have it. It is loaded when a session first uses a FoundationDB cluster.",
+        &FDB_CLIENT_LIBRARY,
+        // Who names a library has code of his choice run in the server.
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_string_guc(
         c"fakegres.as_of",

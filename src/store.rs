@@ -1,10 +1,11 @@
 //! From the setting `fakegres.storage` to an open store.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use kv::{Error, Result, Store};
+use kv_fdb::{Fdb, FdbOptions};
 use kv_redis::{Address, Redis, RedisOptions};
 use pgrx::prelude::*;
 
@@ -23,6 +24,8 @@ pub(crate) enum Place {
     Embedded(PathBuf),
     /// In a Redis server.
     Redis(Address),
+    /// In a FoundationDB cluster.
+    Fdb(kv_fdb::Address),
 }
 
 impl Place {
@@ -37,7 +40,7 @@ impl Place {
         let unknown = |text: &str| Err(Error::Misconfigured(format!("fakegres.storage {text}")));
         match url.split(':').next().unwrap_or_default() {
             "redis" | "rediss" | "redis+unix" => Address::parse(url).map(Place::Redis),
-            "fdb" => unknown("names a FoundationDB cluster, which this version cannot use"),
+            "fdb" => kv_fdb::Address::parse(url).map(Place::Fdb),
             _ => unknown("names no kind of store that fakegres knows"),
         }
     }
@@ -49,7 +52,33 @@ pub(crate) fn connect(url: &str, namespace: &str) -> Result<Rc<dyn Store>> {
     match Place::parse(url)? {
         Place::Embedded(dir) => writer::connect(&dir, namespace),
         Place::Redis(address) => connect_redis(address, namespace),
+        Place::Fdb(address) => connect_fdb(address, namespace),
     }
+}
+
+/// The first use in a process starts FoundationDB's network thread, which must have ended when the
+/// process does.
+fn connect_fdb(address: kv_fdb::Address, namespace: &str) -> Result<Rc<dyn Store>> {
+    let options = FdbOptions {
+        connect_timeout: settings::connect_timeout().as_millis() as u32,
+        client_library: settings::fdb_client_library(),
+    };
+    let fdb = Fdb::connect(address, namespace, options)?;
+    if !ENDS_WITH_PROCESS.replace(true) {
+        // SAFETY: registers a function; PostgreSQL calls it when transactions and shared memory have
+        // been taken leave of.
+        unsafe { pg_sys::on_proc_exit(Some(leave_fdb), pg_sys::Datum::null()) };
+    }
+    fdb.open(&Backend)?;
+    Ok(Rc::new(fdb))
+}
+
+/// Whether this process ends FoundationDB's network thread when it exits.
+static ENDS_WITH_PROCESS: PerBackend<Cell<bool>> = PerBackend(Cell::new(false));
+
+#[pg_guard]
+extern "C-unwind" fn leave_fdb(_code: core::ffi::c_int, _arg: pg_sys::Datum) {
+    kv_fdb::stop_network();
 }
 
 fn connect_redis(address: Address, namespace: &str) -> Result<Rc<dyn Store>> {

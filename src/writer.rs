@@ -51,7 +51,7 @@ pub(crate) fn register() {
         return;
     }
     PRELOADED.set(true);
-    if matches!(Place::parse(&settings::storage()), Ok(Place::Redis(_))) {
+    if matches!(Place::parse(&settings::storage()), Ok(Place::Redis(_) | Place::Fdb(_))) {
         return;
     }
     BackgroundWorkerBuilder::new("fakegres writer")
