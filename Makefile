@@ -2,10 +2,13 @@
 #
 #   PG=15|17|18          which PostgreSQL (15 from Debian; 17 and 18 are built once, into a cache)
 #   PG_CONFIG=/path      or exactly this one
-#   STORE=embedded|redis which store; redis is a redis-server of its own. fdb is not in this version
+#   STORE=embedded|redis|fdb   which store; redis is a redis-server of its own, fdb the FoundationDB
+#                        cluster of FDB_CLUSTER_FILE with the library FDB_CLIENT_LIBRARY or those that are
+#                        installed; fdb-standin is the tests' stand-in for FoundationDB
 #   T=text               only the tests whose name contains it
 #   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash trouble
 
+export FDB_CLUSTER_FILE FDB_CLIENT_LIBRARY
 export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT INSTALLED FAKEGRES_CACHE FAKEGRES_RUN_DIR
 PG ?= 15
 STORE ?= embedded

@@ -3,7 +3,8 @@
 #
 #   scripts/cluster.sh start|stop|destroy|psql|start_store|kill_store NAME
 #
-# With STORE=redis each has a redis-server of its own, which is started before it and destroyed with it.
+# With STORE=redis each has a redis-server of its own, which is started before it and destroyed with it;
+# with STORE=fdb-standin the same of FoundationDB's stand-in; with STORE=fdb a namespace in a cluster.
 #
 # They listen on a Unix socket of their own and on no port, so they can collide with nothing.
 # PostgreSQL refuses to run as root: for root the server runs as the user postgres.
@@ -12,6 +13,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/postgres.sh"
 # shellcheck source=scripts/redis.sh
 . "$(dirname "${BASH_SOURCE[0]}")/redis.sh"
+# shellcheck source=scripts/fdb.sh
+. "$(dirname "${BASH_SOURCE[0]}")/fdb.sh"
 
 # Runs a command as the user who owns the clusters, with a clean environment: a server must not
 # inherit RUST_BACKTRACE (a panic would then take seconds) or the locale of whoever started it.
@@ -59,6 +62,7 @@ cluster_create() {
     echo "port = 5432"
     [ "$AM" != fakegres ] || echo "shared_preload_libraries = 'fakegres_am'"
     [ "$STORE" != redis ] || echo "fakegres.storage = '$(redis_url "$1")'"
+    case $STORE in fdb | fdb-standin) fdb_settings "$1" ;; esac
     echo "${2:-}"
   } | as_server tee -a "$dir/data/postgresql.conf" >/dev/null
 }
@@ -73,8 +77,19 @@ forget_zombie() {
     rm -f "$file" "$(socket_dir "$1")/.s.PGSQL.5432.lock"
 }
 
-cluster_start_store() { [ "$STORE" != redis ] || { need_redis; redis_start "$1"; }; }
-cluster_kill_store() { [ "$STORE" != redis ] || redis_end "$1" KILL; }
+cluster_start_store() {
+  case $STORE in
+    redis) need_redis; redis_start "$1" ;;
+    fdb | fdb-standin) fdb_start "$1" ;;
+  esac
+}
+cluster_kill_store() {
+  case $STORE in
+    redis) redis_end "$1" KILL ;;
+    fdb-standin) fdb_end "$1" ;;
+    fdb) die "a FoundationDB cluster is not ours to kill" ;;
+  esac
+}
 
 cluster_running() { as_server pg_ctl -D "$(cluster_dir "$1")/data" status >/dev/null 2>&1; }
 
@@ -98,6 +113,8 @@ cluster_destroy() {
   cluster_stop "$1" immediate
   # Whatever STORE is now: the cluster may be one of another run.
   redis_end "$1" KILL
+  fdb_end "$1"
+  fdb_forget "$1"
   rm -rf "$dir" "$(socket_dir "$1")"
 }
 

@@ -41,7 +41,8 @@ pick_postgres() {
 check_store() {
   case $STORE in
     embedded | redis) ;;
-    fdb) die "STORE=fdb: not in this version; STORE=embedded and STORE=redis are" ;;
-    *) die "STORE=$STORE: there is no such store; use STORE=embedded or STORE=redis" ;;
+    fdb) need_fdb ;;
+    fdb-standin) warn "STORE=fdb-standin: a stand-in in memory, for tests; it is not FoundationDB and keeps nothing" ;;
+    *) die "STORE=$STORE: there is no such store; use STORE=embedded, STORE=redis or STORE=fdb" ;;
   esac
 }

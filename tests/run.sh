@@ -5,8 +5,9 @@
 #
 # PG=15|17|18 or PG_CONFIG choose the server, T=… the tests whose name contains it, AM=heap tries
 # the SQL suites themselves against plain tables. STORE=redis takes a private redis-server for what
-# the suites named below for it; a run with neither STORE nor suites ends with some of them on Redis. The last line counts; the exit status is 0 only
-# when nothing failed. INSTALLED=1 takes the extension as it is installed and builds nothing.
+# the suites named below for it; STORE=fdb takes a FoundationDB cluster, STORE=fdb-standin the tests' own
+# stand-in for one. A run with neither STORE nor suites ends with some suites on Redis, on the stand-in, and
+# on FoundationDB if there is one. The last line counts; the exit status is 0 only when nothing failed. INSTALLED=1 takes the extension as it is installed and builds nothing.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -16,14 +17,16 @@
 . "$root/tests/report.sh"
 
 check_store
-suites=("$@") also_on_redis=()
+suites=("$@") also_on_redis=() also_on_fdb=()
 if [ "${#suites[@]}" -eq 0 ]; then
   case $STORE in
     redis) suites=(sql isolation fakegres bank crash) ;;
-    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql bank crash) ;;
+    fdb) suites=(sql isolation fakegres bank) ;;
+    fdb-standin) suites=(sql bank) ;;
+    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql bank crash) also_on_fdb=(sql bank) ;;
   esac
 fi
-[ "$AM" = fakegres ] || also_on_redis=()
+[ "$AM" = fakegres ] || also_on_redis=() also_on_fdb=()
 pick_postgres
 
 server=test-pg$PG
@@ -96,7 +99,15 @@ run_suites() {
   check_server_log
 }
 
+# also_on STORE: the suites that are also played on FoundationDB, or on its stand-in.
+also_on() {
+  cluster_destroy "$server"
+  STORE=$1 INSTALLED=1 DURATION=${DURATION:-5} LOOPS=${LOOPS:-3}
+  run_suites "${also_on_fdb[@]}"
+}
+
 main() {
+  local missing
   run_suites "${suites[@]}"
   if [ "${#also_on_redis[@]}" -gt 0 ]; then
     cluster_destroy "$server"
@@ -104,7 +115,15 @@ main() {
     STORE=redis INSTALLED=1 DURATION=${DURATION:-5} LOOPS=${LOOPS:-3}
     run_suites "${also_on_redis[@]}"
   fi
-  skipped fdb 'not in this version'
+  if [ "${#also_on_fdb[@]}" -gt 0 ]; then
+    also_on fdb-standin
+    missing=$(fdb_missing)
+    if [ -z "$missing" ]; then
+      also_on fdb
+    else
+      STORE=embedded skipped fdb "FoundationDB itself was not tested. Missing: ${missing//$'\n'/; }"
+    fi
+  fi
   [ "$(count failed)" = 0 ] || { echo 'failed:'; sed -n 's/^failed\t/  /p' "$RESULTS"; }
   echo "$(count passed) passed, $(count failed) failed, $(count skipped) skipped"
   [ "$(count failed)" = 0 ]

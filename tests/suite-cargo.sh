@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The plain crates' own tests, which need no PostgreSQL. Those of kv-redis start servers of their own.
+# The plain crates' own tests, which need no PostgreSQL. Those of kv-redis start servers of their own,
+# and those of kv-fdb build and start FoundationDB's stand-in.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"

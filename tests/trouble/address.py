@@ -32,9 +32,20 @@ def wrong_addresses():
                 assert SECRET not in status and message in status.replace('""', '"'), status
                 session.run("SET fakegres.storage = 'embedded'")
                 equal(session.value("SELECT * FROM t"), "1", "after the address is right again")
+        no_client_library(cluster)
         hidden_from_users(cluster)
         bad_namespaces(cluster)
         equal(cluster.value("SELECT * FROM t"), "1", "the server lives on")
+
+
+def no_client_library(cluster):
+    """A machine without FoundationDB's client library can use every other store."""
+    with cluster.session() as session:
+        session.run("SET fakegres.fdb_client_library = '/nowhere/libfdb_c.so'")
+        session.run("SET fakegres.storage = 'fdb:///nowhere/fdb.cluster'")
+        refused("58P01", lambda: session.run("SELECT * FROM t"), "/nowhere/libfdb_c.so", "fdb_client_library")
+        session.run("SET fakegres.storage = 'embedded'")
+        equal(session.value("SELECT * FROM t"), "1", "the embedded store needs no library")
 
 
 def hidden_from_users(cluster):

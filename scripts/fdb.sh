@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# FoundationDB for a cluster: sourced by cluster.sh.
+#
+# STORE=fdb takes the FoundationDB cluster that FDB_CLUSTER_FILE (or the usual place) names, and in it
+# a namespace that no other run uses. STORE=fdb-standin takes the tests' own stand-in (crates/fdb-standin),
+# a server in memory beside the PostgreSQL cluster: it proves the engine's code, not FoundationDB.
+
+fdb_dir() { echo "$(cluster_dir "$1")/fdb"; }
+fdb_socket() { echo "$(socket_dir "$1")/fdb"; }
+fdb_pid() { cat "$(fdb_dir "$1")/pid" 2>/dev/null; }
+
+fdb_cluster_file() { echo "${FDB_CLUSTER_FILE:-/etc/foundationdb/fdb.cluster}"; }
+
+fdb_library() {
+  local place
+  for place in "${FDB_CLIENT_LIBRARY:-}" /usr/lib/libfdb_c.so /usr/lib64/libfdb_c.so \
+    /usr/local/lib/libfdb_c.so "$(ldconfig -p 2>/dev/null | sed -n 's/.*libfdb_c\.so .*=> //p' | head -1)"; do
+    if [ -n "$place" ] && [ -e "$place" ]; then echo "$place"; return; fi
+  done
+  return 1
+}
+
+# Prints, by name, what STORE=fdb lacks here; nothing if it lacks nothing.
+fdb_missing() {
+  [ -r "$(fdb_cluster_file)" ] ||
+    echo "the cluster file $(fdb_cluster_file) (FDB_CLUSTER_FILE names another)"
+  fdb_library >/dev/null || echo "the client library libfdb_c.so (FDB_CLIENT_LIBRARY names it; package foundationdb-clients)"
+}
+
+need_fdb() {
+  local missing
+  missing=$(fdb_missing)
+  [ -z "$missing" ] || die "STORE=fdb: there is no FoundationDB here. Missing: ${missing//$'\n'/; }"
+}
+
+# A namespace belongs to one PostgreSQL cluster for ever, so each gets a new one.
+fdb_namespace() {
+  local file
+  file=$(fdb_dir "$1")/namespace
+  if [ ! -e "$file" ]; then
+    mkdir -p "$(fdb_dir "$1")"
+    echo "make-$(date +%s)-$$-$RANDOM" > "$file"
+  fi
+  cat "$file"
+}
+
+# What a cluster's postgresql.conf says.
+fdb_settings() {
+  if [ "$STORE" = fdb ]; then
+    echo "fakegres.storage = 'fdb://$(fdb_cluster_file)?namespace=$(fdb_namespace "$1")'"
+    echo "fakegres.fdb_client_library = '$(fdb_library)'"
+  else
+    echo "fakegres.storage = 'fdb://$(fdb_dir "$1")/fdb.cluster'"
+    echo "fakegres.fdb_client_library = '$(fdb_dir "$1")/libfdb_standin.so'"
+  fi
+}
+
+fdb_running() {
+  local pid
+  pid=$(fdb_pid "$1") && [ "/proc/$pid/cwd" -ef "$(fdb_dir "$1")" ]
+}
+
+# Builds the stand-in, and copies it to where the server's user can read it.
+fdb_standin_build() {
+  local target
+  command -v cargo >/dev/null || PATH=$HOME/.cargo/bin:$PATH
+  (cd "$root" && cargo build --quiet --release --package fdb-standin)
+  target=$(cd "$root" && cargo metadata --format-version 1 --no-deps |
+    sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release
+  install -m 755 "$target/fdb-standin" "$target/libfdb_standin.so" "$1/"
+}
+
+fdb_standin_start() {
+  local dir
+  dir=$(fdb_dir "$1")
+  ! fdb_running "$1" || return 0
+  mkdir -p "$dir" "$(socket_dir "$1")"
+  fdb_standin_build "$dir"
+  ! is_root || chown postgres "$dir" "$(socket_dir "$1")"
+  rm -f "$dir/pid" "$(fdb_socket "$1")"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  as_server sh -c 'cd "$1" && echo $$ > pid && exec ./fdb-standin serve "$2" "$1/fdb.cluster"' \
+    standin "$dir" "$(fdb_socket "$1")" >"$dir/log" 2>&1 </dev/null 8>&- 9>&- &
+  for _ in {1..400}; do
+    [ ! -S "$(fdb_socket "$1")" ] || return 0
+    sleep 0.05
+  done
+  die "the stand-in of cluster $1 did not start; its log is $dir/log"
+}
+
+fdb_start() {
+  case $STORE in
+    fdb) need_fdb ;;
+    fdb-standin) fdb_standin_start "$1" ;;
+  esac
+}
+
+# Ends the stand-in, by the process id that it wrote itself. FoundationDB is not ours to end.
+fdb_end() {
+  fdb_running "$1" || return 0
+  kill -KILL "$(fdb_pid "$1")"
+  while fdb_running "$1"; do sleep 0.02; done
+}
+
+# Removes what a cluster left in FoundationDB, if there is somebody to ask.
+fdb_forget() {
+  local file name
+  file=$(fdb_dir "$1")/namespace
+  [ -e "$file" ] && command -v fdbcli >/dev/null || return 0
+  name=$(cat "$file")
+  fdbcli -C "$(fdb_cluster_file)" --timeout 20 --exec \
+    "writemode on; clearrange \"fakegres\\x00$name\\x00\" \"fakegres\\x00$name\\x01\"" >/dev/null ||
+    warn "the namespace $name is still in FoundationDB"
+}
