@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 
 use foundationdb::Transaction;
-use foundationdb::options::{ConflictRangeType, MutationType, StreamingMode};
+use foundationdb::options::{ConflictRangeType, MutationType, StreamingMode, TransactionOption};
 use foundationdb::{KeySelector, RangeOption};
 use kv::{Batch, CommitId, Error, Op, Outcome, Result, STAMP, Version};
 
@@ -150,10 +150,14 @@ fn conflict_with(transaction: &Transaction, key: &[u8]) -> Attempt<()> {
 
 /// Demands that what the batch checks and archives is not written any more.
 fn demand(client: &Client, transaction: &Transaction, batch: &Batch) -> Attempt<()> {
+    let mut last = None;
     for op in batch.ops() {
         match op {
+            // What is archived is checked just before, and each range counts against the limit.
+            Op::Archive { key, value: None, .. } if last == Some(key) => {}
             Op::Check { key, .. } | Op::Archive { key, value: None, .. } => {
                 conflict_with(transaction, &client.keys.data(key))?;
+                last = Some(key);
             }
             Op::CheckRange { start, end, .. } => {
                 let (start, end) = (client.keys.data(start), client.keys.data(end));
@@ -344,7 +348,7 @@ impl Writer<'_> {
                 Op::Check { .. } | Op::CheckRange { .. } => {}
                 Op::Archive { to, .. } => {
                     if let Some((value, _)) = old.next().flatten() {
-                        self.put(to, &value)?;
+                        self.put_unchecked(to, &value)?;
                     }
                 }
                 op => self.write(op)?,
@@ -374,6 +378,7 @@ impl Writer<'_> {
                 }
             }
             Op::Add { key, delta } => {
+                self.without_conflict()?;
                 transaction.atomic_op(&keys.data(key), &delta.to_le_bytes(), MutationType::Add);
             }
             Op::RaiseFloor { floor } => {
@@ -392,6 +397,19 @@ impl Writer<'_> {
         self.put_parts(key, rest)?;
         self.transaction.set(&self.client.keys.data(key), &stored);
         Ok(())
+    }
+
+    /// A value without a stamp cannot be checked, so nobody has to be told that it was written.
+    fn put_unchecked(&self, key: &[u8], value: &[u8]) -> Attempt<()> {
+        let (stored, rest) = plain(value);
+        self.put_parts(key, rest)?;
+        self.without_conflict()?;
+        self.transaction.set(&self.client.keys.data(key), &stored);
+        Ok(())
+    }
+
+    fn without_conflict(&self) -> Attempt<()> {
+        Ok(self.transaction.set_option(TransactionOption::NextWriteNoWriteConflictRange)?)
     }
 
     /// What a short value leaves of a long one before it is never read, and goes with the key.
