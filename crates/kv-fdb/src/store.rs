@@ -35,6 +35,9 @@ const TIDY_SAMPLE: u64 = 256;
 /// Longest name of a namespace, in bytes.
 const MAX_NAMESPACE: usize = 200;
 
+/// Something under way for which nobody waits.
+type Sampling = Pin<Box<dyn Future<Output = Attempt<()>>>>;
+
 /// How an [`Fdb`] works.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FdbOptions {
@@ -66,7 +69,7 @@ pub struct Fdb {
     failed: RefCell<Option<Error>>,
     sampler: Sampler,
     /// A moment being written down, for which nobody waits.
-    sampling: RefCell<Option<Pin<Box<dyn Future<Output = Attempt<()>>>>>>,
+    sampling: RefCell<Option<Sampling>>,
 }
 
 impl fmt::Debug for Fdb {
@@ -397,7 +400,7 @@ impl Store for Fdb {
 
     fn status(&self, env: &dyn Environment) -> Result<Status> {
         let client = self.client(env)?;
-        #[expect(clippy::disallowed_methods, reason = "how long the cluster takes to answer")]
+        #[allow(clippy::disallowed_methods, reason = "how long the cluster takes to answer")]
         let begin = Instant::now();
         let stamp = self.read_version(env)?;
         let micros = begin.elapsed().as_micros();

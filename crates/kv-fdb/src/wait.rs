@@ -50,7 +50,7 @@ impl Patience {
     }
 }
 
-#[expect(
+#[allow(
     clippy::disallowed_methods,
     reason = "how long this process has waited is no matter of data"
 )]

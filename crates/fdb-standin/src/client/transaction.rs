@@ -47,18 +47,14 @@ impl Database {
 
 type Then = Box<dyn FnOnce(Result<(u64, &Option<Bytes>), i32>) + Send>;
 
+#[derive(Default)]
 enum ReadVersion {
+    #[default]
     Unasked,
     Asked(Vec<Then>),
     /// With the metadata version, if the server told it.
     Known(u64, Option<Option<Bytes>>),
     Failed(i32),
-}
-
-impl Default for ReadVersion {
-    fn default() -> ReadVersion {
-        ReadVersion::Unasked
-    }
 }
 
 #[derive(Default)]

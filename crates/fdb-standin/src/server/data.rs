@@ -19,6 +19,9 @@ const METADATA_VERSION: &[u8] = b"\xff/metadataVersion";
 
 type Value = Option<Arc<Vec<u8>>>;
 
+/// Keys and values in the order in which they were asked for.
+type Entries = Vec<(Vec<u8>, Arc<Vec<u8>>)>;
+
 /// A change, in the numbers of `fdb_c_options.g.h`; 0 sets and 1 clears a range.
 pub(crate) struct Mutation {
     pub(crate) kind: u8,
@@ -99,7 +102,7 @@ impl Data {
         version: u64,
         limits: (usize, usize),
         reverse: bool,
-    ) -> Result<(Vec<(Vec<u8>, Arc<Vec<u8>>)>, bool), i32> {
+    ) -> Result<(Entries, bool), i32> {
         self.check(version)?;
         let range = self.keys.range::<[u8], _>((Included(start), Excluded(end.max(start))));
         let live =
@@ -188,7 +191,7 @@ fn newest(versions: &[(u64, Value)], version: u64) -> Value {
 fn take(
     mut entries: impl Iterator<Item = (Vec<u8>, Arc<Vec<u8>>)>,
     (limit, target): (usize, usize),
-) -> (Vec<(Vec<u8>, Arc<Vec<u8>>)>, bool) {
+) -> (Entries, bool) {
     let (mut taken, mut bytes) = (Vec::new(), 0);
     while taken.len() < limit && bytes < target {
         let Some((key, value)) = entries.next() else { return (taken, false) };

@@ -40,7 +40,7 @@ struct Request {
 }
 
 /// Versions are microseconds since 1970, so that they grow over restarts.
-#[expect(clippy::disallowed_methods, reason = "a program of its own")]
+#[allow(clippy::disallowed_methods, reason = "a program of its own")]
 fn clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_micros() as u64)
