@@ -21,6 +21,9 @@ const APART: u64 = 10_000_000;
 /// How long they are kept, in microseconds: longer than any retention of history.
 const KEPT: u64 = 31 * 86_400 * 1_000_000;
 
+/// How long before the first moment anything may have been committed, in microseconds.
+const BEGINNING: u64 = 6 * APART;
+
 /// A moment and the version that was the newest then.
 pub(crate) type Moment = (u64, Version);
 
@@ -81,7 +84,11 @@ pub(crate) async fn version_at(client: &Client, micros: u64, now: u64) -> Attemp
 fn between(before: Option<Moment>, after: Moment, micros: u64) -> Version {
     let (moment, version) = after;
     let back = version.0.saturating_sub(moment.saturating_sub(micros));
-    let Some((moment, version)) = before else { return Version(back) };
+    let Some((moment, version)) = before else {
+        // The first commit writes the first moment down; long before it there was nothing.
+        let long_before = moment.saturating_sub(micros) > BEGINNING;
+        return if long_before { Version::ZERO } else { Version(back) };
+    };
     let forth = version.0.saturating_add(micros.saturating_sub(moment));
     Version(forth.min(back).max(version.0).min(after.1.0.max(version.0)))
 }
@@ -146,6 +153,9 @@ mod tests {
         assert_eq!(between(None, after, 900), Version(4900));
         assert_eq!(between(None, after, 0), Version(4000));
         assert_eq!(between(None, (10_000, Version(5000)), 0), Version(0));
+        let late = (2 * BEGINNING, Version(3 * BEGINNING));
+        assert_eq!(between(None, late, BEGINNING - 1), Version::ZERO);
+        assert_eq!(between(None, late, BEGINNING), Version(2 * BEGINNING));
         // The cluster recovered in between, and versions jumped.
         let before = Some((800, Version(100)));
         assert_eq!(between(before, after, 900), Version(200));
