@@ -48,7 +48,7 @@ pub(super) unsafe extern "C-unwind" fn index_build_range_scan(
                 let mut tid = row_tid(table, slot);
                 callback(index, &mut tid, values, nulls, true, state);
             }
-            if progress && rows as u64 % PROGRESS_STEP == 0 {
+            if progress && (rows as u64).is_multiple_of(PROGRESS_STEP) {
                 report(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, block(table, slot));
             }
         });
