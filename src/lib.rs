@@ -5,6 +5,7 @@
 // PostgreSQL decides how many arguments its callbacks have.
 #![allow(clippy::too_many_arguments)]
 
+mod changes;
 mod compat;
 mod compress;
 mod ddl;
@@ -35,4 +36,5 @@ pub extern "C-unwind" fn _PG_init() {
     transaction::register();
     ddl::register();
     writer::register();
+    changes::register();
 }

@@ -30,6 +30,7 @@ use pgrx::prelude::*;
 use relation::row::Target;
 use relation::{Key, RowId, Space, Tid, key, lease, space};
 
+use crate::changes::Changes;
 use crate::compat::Locator;
 use crate::error::{OrRaise, raise, unsupported};
 use crate::pg::PerBackend;
@@ -75,6 +76,8 @@ pub(crate) struct Active {
 #[derive(Default)]
 struct Shown {
     row: Option<(Space, RowId, Version)>,
+    /// The commit that made it.
+    version: Version,
     body: Vec<u8>,
 }
 
@@ -560,8 +563,17 @@ impl Active {
     }
 
     /// Keeps a row that a scan returned as a snapshot sees it.
-    pub(crate) fn show(&mut self, space: Space, row: RowId, at: Version, body: &[u8]) {
+    pub(crate) fn show(
+        &mut self,
+        space: Space,
+        row: RowId,
+        at: Version,
+        version: Option<Version>,
+        body: &[u8],
+    ) {
+        let Some(version) = version else { return };
         self.shown.row = Some((space, row, at));
+        self.shown.version = version;
         self.shown.body.clear();
         self.shown.body.extend_from_slice(body);
     }
@@ -574,8 +586,9 @@ impl Active {
     }
 
     /// The row as a snapshot of this version sees it, if it is the one that was returned last.
-    pub(crate) fn shown(&self, space: Space, row: RowId, at: Version) -> Option<&[u8]> {
-        (self.shown.row == Some((space, row, at))).then_some(&self.shown.body)
+    pub(crate) fn shown(&self, space: Space, row: RowId, at: Version) -> Option<(Version, &[u8])> {
+        let Shown { row: shown, version, body } = &self.shown;
+        (*shown == Some((space, row, at))).then_some((*version, body))
     }
 
     /// Notes which indexes need a new entry for a version that an update made.
@@ -784,9 +797,14 @@ fn commit() {
     active.store.set_durability(active.durability());
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
     let (bytes, versions) = (store.buffered(), store.written());
+    let local = active.session.store.limits().local;
+    let changes = (!local).then(|| Changes::of(store.written_keys()));
     let committed = session::while_committing(bytes, || store.commit());
     active.committed_versions = versions;
-    committed.or_raise();
+    let version = committed.or_raise();
+    if let (Some(changes), Some(version)) = (changes, version) {
+        changes.happened(version);
+    }
     ACTIVE.replace(Some(active));
 }
 

@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use keycode::{Encoder, Order};
+use kv::Page;
+use mvcc::Newest;
 use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
 use super::codec::Codec;
+use crate::changes;
 use crate::error::raise_in;
 use crate::pg::PerBackend;
 use crate::table::{self, Table};
+use crate::transaction::Active;
 
 /// Largest index tuple, as btree has it (`BTMaxItemSize`).
 const LARGEST_TUPLE: usize = 2704;
@@ -114,6 +118,23 @@ unsafe fn load(relation: pg_sys::Relation) -> Rc<Index> {
     }
 }
 
+/// An entry as it is now, by who has locked its cells or its row. Over a network, the entries behind it
+/// are looked at too if it is one of many: nobody of this server changes an entry whose cells or row
+/// are locked by another, and who did before that said so.
+pub(crate) fn newest_ahead(
+    active: &mut Active,
+    index: &Index,
+    key: &[u8],
+    page: &mut Page,
+) -> kv::Result<Newest> {
+    let zero = index.stored.zero(active)?;
+    if active.session.store.limits().local || !index.complete {
+        return active.store.newest(key, zero, page);
+    }
+    let (_, end) = index.range();
+    active.store.newest_ahead(key, &end, zero, page, |version| changes::none_since(version, key))
+}
+
 impl Index {
     unsafe fn new(relation: pg_sys::Relation, stored: Rc<Table>) -> Index {
         // SAFETY: the relation is an open index: its arrays have an element for each key column.
@@ -177,6 +198,30 @@ impl Index {
         key
     }
 
+    /// The key of a row's entry where it is all cells, so that no two rows have the same.
+    ///
+    /// # Safety
+    /// As for [`Index::full_cells`].
+    pub(crate) unsafe fn sole_key(
+        &self,
+        values: &[pg_sys::Datum],
+        nulls: &[bool],
+    ) -> Option<Vec<u8>> {
+        if self.rule != Rule::Key || !self.keeps_apart(nulls) {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let mut key = unsafe { self.full_cells(values, nulls) };
+        keycode::shorten(&mut key, entry::LONGEST);
+        Some(key)
+    }
+
+    /// Whether another row must not have the same cells.
+    fn keeps_apart(&self, nulls: &[bool]) -> bool {
+        let has_null = nulls[..self.columns.len()].contains(&true);
+        self.rule != Rule::Any && (self.nulls_not_distinct || !has_null)
+    }
+
     /// The entry of a row.
     ///
     /// # Safety
@@ -192,8 +237,7 @@ impl Index {
         // SAFETY: the caller's promise.
         let mut key = unsafe { self.full_cells(values, nulls) };
         keycode::shorten(&mut key, entry::LONGEST);
-        let has_null = nulls[..self.columns.len()].contains(&true);
-        let unique = self.rule != Rule::Any && (self.nulls_not_distinct || !has_null);
+        let unique = self.keeps_apart(nulls);
         let by_row = self.rule != Rule::Key || !unique;
         let cells = key.len();
         if by_row {

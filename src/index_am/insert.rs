@@ -160,10 +160,15 @@ impl Addition<'_> {
     unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
         let (mut waited, mut left_over) = (None, None);
         let mut locked = lock::key(self.index, self.cells(), lock::Policy::Wait);
+        let mut ahead = locked == lock::Key::Ours;
         loop {
             let rival = transaction::with(|active| {
                 let mut page = active.store.page();
-                let newest = self.newest(active, &mut page)?;
+                let newest = if std::mem::take(&mut ahead) {
+                    index::newest_ahead(active, self.index, &self.entry.key, &mut page)?
+                } else {
+                    self.newest(active, &mut page)?
+                };
                 let owner = owner(&newest, &page)?;
                 let in_the_way = |rival: &Rival| rival.row != self.row && left_over != Some(*rival);
                 if let Some(rival) = owner.filter(in_the_way) {

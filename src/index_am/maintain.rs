@@ -6,7 +6,7 @@ use mvcc::Change;
 use pgrx::prelude::*;
 use relation::{RowId, entry};
 
-use super::form::Former;
+use super::form::{Former, is_computed};
 use super::index::{self, Entry, Index, Rule};
 use crate::error::OrRaise;
 use crate::lock;
@@ -58,6 +58,46 @@ pub(crate) unsafe fn take_back(
             }
         });
         former.end();
+    }
+}
+
+/// Looks, over a network, at once whether the keys of rows that are about to be inserted are free.
+/// Nothing is said of indexes whose values have to be computed.
+///
+/// # Safety
+/// `relation` must be open, `table` its table, and each slot hold a row of it.
+pub(crate) unsafe fn look_ahead(
+    relation: pg_sys::Relation,
+    table: &Table,
+    slots: &[*mut pg_sys::TupleTableSlot],
+) {
+    let pays = slots.len() > 1
+        && transaction::with(|active| {
+            !active.session.store.limits().local && active.created(table.space).is_none()
+        });
+    // SAFETY: the caller's promise.
+    if !pays || !unsafe { (*(*relation).rd_rel).relhasindex } {
+        return;
+    }
+    let mut keys = Vec::new();
+    let mut former = Former::default();
+    // SAFETY: the caller's promise.
+    unsafe {
+        for_each(relation, |open, index| {
+            if index.rule != Rule::Key || !index.complete || is_computed(open) {
+                return;
+            }
+            for slot in slots {
+                if let Some(formed) = former.form(open, *slot) {
+                    keys.extend(index.sole_key(&formed.values, &formed.nulls));
+                }
+            }
+        });
+    }
+    former.end();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    if !keys.is_empty() {
+        transaction::with(|active| active.store.look_ahead(&keys)).or_raise();
     }
 }
 
@@ -239,9 +279,9 @@ fn take_key(
     row: RowId,
     command: pg_sys::CommandId,
 ) -> Result<bool> {
-    let zero = index.stored.zero(active)?;
     let mut page = active.store.page();
-    let newest = active.store.newest(key, zero, &mut page)?;
+    // The row is locked.
+    let newest = index::newest_ahead(active, index, key, &mut page)?;
     if !newest.exists() || entry::row(&page.value(0)[mvcc::HEADER..])? != row {
         if !index.complete {
             // Who adds the missing entry now must not do so unseen.

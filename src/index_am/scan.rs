@@ -724,8 +724,8 @@ impl State {
         let Begun { table, at, local, .. } = self.begun.as_ref().expect("the scan has begun");
         let rows = self.batch.rows.as_mut().expect("what was found lies in it");
         let (tid, command) = transaction::with(|active: &mut Active| {
-            if let Some(table) = table.as_ref().filter(|_| !local && found.own.is_none()) {
-                active.show(table.space, row, at.version, found.body(rows));
+            if let Some(table) = table.as_ref().filter(|_| !local) {
+                active.show(table.space, row, at.version, found.version, found.body(rows));
             }
             (active.tid(row, found.own), active.command(found.own))
         });

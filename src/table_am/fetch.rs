@@ -150,7 +150,7 @@ fn any_version(table: &Table, tid: Tid) -> Option<Row> {
             None => {
                 let version = active_snapshot.map_or(Version::MAX, |at| at.version);
                 let at = Snapshot { version, command: 0 };
-                if let Some(body) = active.shown(table.space, named.row, version) {
+                if let Some((_, body)) = active.shown(table.space, named.row, version) {
                     page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
                     Some(0)
                 } else {

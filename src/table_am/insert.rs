@@ -43,7 +43,9 @@ pub(super) unsafe extern "C-unwind" fn multi_insert(
     // SAFETY: PostgreSQL passes `nslots` slots.
     unsafe {
         let table = table::of(relation);
-        for slot in std::slice::from_raw_parts(slots, nslots as usize) {
+        let slots = std::slice::from_raw_parts(slots, nslots as usize);
+        maintain::look_ahead(relation, &table, slots);
+        for slot in slots {
             insert(relation, &table, *slot, command);
         }
     }

@@ -1,5 +1,6 @@
 //! Locking a row: SELECT FOR …, and the newest version for READ COMMITTED after a wait.
 
+use mvcc::Snapshot;
 use pgrx::prelude::*;
 
 use crate::error::raise;
@@ -7,7 +8,7 @@ use crate::lock::{self, Mode, Policy};
 use crate::row;
 use crate::table::{self, Table};
 use crate::table_am::fetch;
-use crate::table_am::modify::{Current, Refusal, base_version, judge, own, read_newest};
+use crate::table_am::modify::{Current, Refusal, base_version, judge, own, read_locked};
 use crate::transaction::{self, Named};
 
 #[pg_guard]
@@ -34,7 +35,7 @@ pub(super) unsafe extern "C-unwind" fn tuple_lock(
         let Some(named) = transaction::with(|active| active.target(table.space, asked)) else {
             return Refusal::Deleted.tell(asked, failure);
         };
-        let mut current = match lock(relation, &table, &named, command, mode, policy) {
+        let mut current = match lock(relation, &table, &named, &at, command, mode, policy) {
             Ok(current) => current,
             Err(Refusal::SelfModified(_)) if fetch::unseen_into(&table, asked, slot) => {
                 return pg_sys::TM_Result::TM_Invisible;
@@ -94,6 +95,7 @@ unsafe fn lock(
     relation: pg_sys::Relation,
     table: &Table,
     named: &Named,
+    at: &Snapshot,
     command: pg_sys::CommandId,
     mode: Mode,
     policy: pg_sys::LockWaitPolicy::Type,
@@ -104,7 +106,7 @@ unsafe fn lock(
     let wait =
         if policy == pg_sys::LockWaitPolicy::LockWaitBlock { Policy::Wait } else { Policy::Skip };
     if lock::row(table, named.row, mode, wait) {
-        return Ok(read_newest(table, named.row));
+        return Ok(read_locked(table, named, at));
     }
     if policy == pg_sys::LockWaitPolicy::LockWaitError {
         // SAFETY: the caller's relation is open.

@@ -6,7 +6,7 @@
 //! `lock`) and tries again, or gives up.
 
 use kv::{Page, Version};
-use mvcc::{Base, Change, Newest, Snapshot};
+use mvcc::{Base, Change, Committed, Newest, Snapshot};
 use pgrx::prelude::*;
 use relation::{RowId, Tid, key};
 
@@ -17,7 +17,7 @@ use crate::row;
 use crate::table::{self, Table};
 use crate::table_am::insert::{count, with_encoded};
 use crate::transaction::{self, Named};
-use crate::{compat, lock};
+use crate::{changes, compat, lock};
 
 /// The note that a row leaves when an update moved it to another partition.
 const MOVED: &[u8] = b"moved";
@@ -237,7 +237,7 @@ unsafe fn examine(
     if !lock::row(table, named.row, mode, policy(wait)) {
         return Err(Refusal::WouldBlock);
     }
-    let current = read_newest(table, named.row);
+    let current = read_locked(table, &named, &at);
     judge(&current, &named, &at)?;
     if !crosscheck.is_null() {
         // SAFETY: the caller passes live snapshots.
@@ -273,8 +273,29 @@ pub(super) fn own(
     }
 }
 
+/// Reads a row as it is now that it is locked: if nobody changed it since the snapshot was taken, it is
+/// what a scan has just returned.
+pub(super) fn read_locked(table: &Table, named: &Named, at: &Snapshot) -> Current {
+    known(table, named, at).unwrap_or_else(|| read_newest(table, named.row))
+}
+
+fn known(table: &Table, named: &Named, at: &Snapshot) -> Option<Current> {
+    let key = key::row_key(table.space, named.row);
+    if at.version == Version::MAX || !changes::none_since(at.version, &key) {
+        return None;
+    }
+    transaction::with(|active| {
+        let (version, body) = active.shown(table.space, named.row, at.version)?;
+        let mut page = active.store.page();
+        page.push(&[], &[&[0; mvcc::HEADER][..], body].concat());
+        let committed = Some(Committed { version, deleted: false });
+        let newest = Newest { own: None, committed };
+        Some(Current { row: named.row, newest, page, offset: mvcc::HEADER })
+    })
+}
+
 /// Reads a row as it is now.
-pub(super) fn read_newest(table: &Table, row: RowId) -> Current {
+fn read_newest(table: &Table, row: RowId) -> Current {
     transaction::with(|active| {
         let zero = table.zero(active)?;
         let mut page = active.store.page();

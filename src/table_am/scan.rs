@@ -299,8 +299,9 @@ impl State {
                 let tid = active.tid(row, entry.own);
                 *row_offset = Tid::of_row(row).offset;
                 let command = active.command(entry.own);
-                if !local && entry.own.is_none() {
-                    active.show(table.space, row, at.version, &entry.body[LAYOUT.headroom..]);
+                if !local {
+                    let body = &entry.body[LAYOUT.headroom..];
+                    active.show(table.space, row, at.version, entry.version, body);
                 }
                 *tuple = row::tuple_in_place(entry.body, tid, table.oid, command);
                 return Ok(true);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv::{Batch, CommitId, Error, Outcome, Page, Result, STAMP, Version};
 
-use crate::history::{first_of, newest_version};
+use crate::history::{PIPELINE, first_of, newest_version};
 use crate::key::COLLECTED;
 use crate::transaction::within;
 use crate::value::{Flags, HEADER, head};
@@ -250,20 +250,35 @@ impl Transaction {
     /// A key that is updated more often than the floor rises never replaces a version at or below
     /// it, so its history is looked at now and then.
     fn prune_hot_keys(&self, batch: &mut Batch) -> Result<()> {
-        if self.floor.get() == Version::ZERO {
+        let floor = self.floor.get();
+        if floor == Version::ZERO {
             return Ok(());
         }
+        let hot = self.replaced().filter_map(|(slot, state)| match state.base {
+            Base::Seen(version) if version > floor => Some(slot),
+            _ => None,
+        });
+        let chosen: Vec<_> = hot
+            .filter(|_| self.env.random().is_multiple_of(PRUNE_SAMPLE))
+            .map(|slot| key::history_until(&slot[1..], floor))
+            .collect();
+        chosen.chunks(PIPELINE).try_for_each(|histories| self.prune(histories, batch))
+    }
+
+    /// Clears what no reader can need of some histories, each a range from the version that is the
+    /// newest at or below the floor.
+    fn prune(&self, histories: &[(Vec<u8>, Vec<u8>)], batch: &mut Batch) -> Result<()> {
+        let requests = histories.iter().map(|(start, end)| first_of(start.clone(), end.clone(), 2));
+        let mut tickets = self.start_all(Version::ZERO, requests)?.into_iter();
         let mut page = Page::default();
-        for (slot, state) in self.replaced() {
-            let Base::Seen(version) = state.base else { continue };
-            if version <= self.floor.get() || !self.env.random().is_multiple_of(PRUNE_SAMPLE) {
-                continue;
+        for (_, end) in histories {
+            let Some(ticket) = tickets.next() else { break };
+            if let Err(error) = self.store.finish_scan(ticket, &mut page, &*self.env) {
+                tickets.for_each(|ticket| self.store.cancel_scan(ticket));
+                return Err(error);
             }
-            let (start, end) = key::history_until(&slot[1..], self.floor.get());
-            let ticket = self.store.start_scan(first_of(start, end.clone(), 2))?;
-            self.store.finish_scan(ticket, &mut page, &*self.env)?;
             if newest_version(&page).is_some() && page.len() > 1 {
-                batch.clear(&key::successor(page.key(0)), &end);
+                batch.clear(&key::successor(page.key(0)), end);
             }
         }
         Ok(())

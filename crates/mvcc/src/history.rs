@@ -6,7 +6,7 @@ use crate::value::{history_flags, published};
 use crate::{Snapshot, Transaction, key};
 
 /// How many requests are under way at once.
-const PIPELINE: usize = 256;
+pub(crate) const PIPELINE: usize = 256;
 
 impl Transaction {
     /// Finds the newest history entry that a snapshot sees of each key (without kind byte). Hands
@@ -39,11 +39,23 @@ impl Transaction {
     }
 
     fn start_lookups(&self, keys: &[Vec<u8>], newest: Version) -> Result<Vec<Ticket>> {
-        let mut tickets = Vec::with_capacity(keys.len());
-        for key in keys {
+        // What a reply showed to be replaced is in history from that reply's version on.
+        let requests = keys.iter().map(|key| {
             let (start, end) = key::history_until(key, newest);
-            // What a reply showed to be replaced is in history from that reply's version on.
-            match self.store.start_scan_since(self.latest.get(), first_of(start, end, 1)) {
+            first_of(start, end, 1)
+        });
+        self.start_all(self.latest.get(), requests)
+    }
+
+    /// Asks for pages, where any state at or after `since` will do.
+    pub(crate) fn start_all(
+        &self,
+        since: Version,
+        requests: impl ExactSizeIterator<Item = ScanRequest>,
+    ) -> Result<Vec<Ticket>> {
+        let mut tickets = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.store.start_scan_since(since, request) {
                 Ok(ticket) => tickets.push(ticket),
                 Err(error) => {
                     tickets.into_iter().for_each(|ticket| self.store.cancel_scan(ticket));

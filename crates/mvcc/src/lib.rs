@@ -88,6 +88,7 @@
 //! savepoints. A transaction must fit into one batch. SERIALIZABLE validates whole pages, so it may
 //! fail for a row that the caller did not ask for.
 
+mod ahead;
 mod bulk;
 mod collect;
 mod commit;

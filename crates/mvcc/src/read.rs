@@ -48,6 +48,14 @@ pub struct Newest {
 }
 
 impl Newest {
+    /// What a current slot says that has no own version.
+    pub(crate) fn of_slot(value: Option<&[u8]>, zero: Version) -> Result<Newest> {
+        let Some(value) = value else { return Ok(Newest::default()) };
+        let (version, flags) = head(value, zero)?;
+        let committed = Committed { version, deleted: flags.tombstone() };
+        Ok(Newest { own: None, committed: Some(committed) })
+    }
+
     /// Whether the key has a value.
     pub fn exists(&self) -> bool {
         match (self.own, self.committed) {
@@ -205,10 +213,7 @@ impl Transaction {
         let stamp = self.store.get_many(&[&slot], page, &*self.env)?;
         self.observe(stamp);
         self.track(&slot, &key::successor(&slot), stamp.version);
-        let Some(value) = page.get(0) else { return Ok(Newest::default()) };
-        let (version, flags) = head(value, zero)?;
-        let committed = Committed { version, deleted: flags.tombstone() };
-        Ok(Newest { own: None, committed: Some(committed) })
+        Newest::of_slot(page.get(0), zero)
     }
 
     /// Reads the current slots that are not known yet, so that a snapshot can judge them all. Says

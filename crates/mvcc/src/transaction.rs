@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use kv::{Durability, Environment, Error, Layout, Limits, Page, ReadStamp, Result, Store, Version};
 
+use crate::ahead::Ahead;
 use crate::bulk::Bulk;
 use crate::reads::Reads;
 use crate::value::{self, HEADER};
@@ -84,6 +85,8 @@ pub struct Transaction {
     pub(crate) floor: Cell<Version>,
     /// Receives history entries.
     pub(crate) scratch: Page,
+    /// What was seen of keys before anybody asked for them.
+    pub(crate) ahead: Ahead,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -109,6 +112,7 @@ impl Transaction {
             latest: Cell::new(Version::ZERO),
             floor: Cell::new(Version::ZERO),
             scratch: Page::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -212,6 +216,11 @@ impl Transaction {
             || !self.published.is_empty()
             || self.writes.counters.values().any(|delta| *delta != 0)
             || self.bulk.used
+    }
+
+    /// The keys that have own versions.
+    pub fn written_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.writes.slots.keys().map(|slot| &slot[1..])
     }
 
     /// Whether keys in `start..end` have own versions, or bulk rows that the store may not show
