@@ -8,7 +8,7 @@
 #   T=text               only the tests whose name contains it
 #   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash trouble
 
-export FDB_CLUSTER_FILE FDB_CLIENT_LIBRARY
+export FDB_CLUSTER_FILE FDB_CLIENT_LIBRARY FDBCLI
 export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT INSTALLED FAKEGRES_CACHE FAKEGRES_RUN_DIR
 PG ?= 15
 STORE ?= embedded

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py and
-# bench/indexes.py for what is measured and how, and bench/redis.py for what STORE=redis adds;
-# BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
+# bench/indexes.py for what is measured and how, and bench/redis.py and bench/fdb.py for what STORE=redis
+# and STORE=fdb add; BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -11,6 +11,8 @@
 check_store
 # A load into a table that others see is one transaction, and Redis takes 64 MB at once.
 [ "$STORE" != redis ] || export BENCH_ROWS=${BENCH_ROWS:-300000}
+# FoundationDB takes 10 MB, and counts more than the rows.
+[ "$STORE" != fdb ] || export BENCH_ROWS=${BENCH_ROWS:-300000} BENCH_FULL_ROWS=${BENCH_FULL_ROWS:-20000}
 pick_postgres
 need_packages python3
 name=bench-pg$PG
@@ -34,3 +36,8 @@ cluster_use "$name"
 python3 "$root/bench/measure.py" heap "$AM"
 python3 "$root/bench/indexes.py" heap "$AM"
 if [ "$STORE" = redis ] && [ "$AM" = fakegres ]; then python3 "$root/bench/redis.py" "$(redis_socket "$name")"; fi
+if [ "$STORE" = fdb ] && [ "$AM" = fakegres ]; then
+  (cd "$root" && cargo build --quiet --release --package kv-fdb --example raw)
+  python3 "$root/bench/fdb.py" "$(target_dir)/release/examples/raw" "$(fdb_library)" "$(fdb_cluster_file)" \
+    "$(fdb_namespace "$name")" $(fdb_cli)
+fi

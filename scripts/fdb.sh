@@ -20,6 +20,9 @@ fdb_library() {
   return 1
 }
 
+# FoundationDB's command line client, if there is one.
+fdb_cli() { command -v "${FDBCLI:-fdbcli}" || true; }
+
 # Prints, by name, what STORE=fdb lacks here; nothing if it lacks nothing.
 fdb_missing() {
   [ -r "$(fdb_cluster_file)" ] ||
@@ -104,11 +107,12 @@ fdb_end() {
 
 # Removes what a cluster left in FoundationDB, if there is somebody to ask.
 fdb_forget() {
-  local file name
+  local file name cli
   file=$(fdb_dir "$1")/namespace
-  [ -e "$file" ] && command -v fdbcli >/dev/null || return 0
+  cli=$(fdb_cli)
+  [ -e "$file" ] && [ -n "$cli" ] || return 0
   name=$(cat "$file")
-  fdbcli -C "$(fdb_cluster_file)" --timeout 20 --exec \
+  "$cli" -C "$(fdb_cluster_file)" --timeout 20 --exec \
     "writemode on; clearrange \"fakegres\\x00$name\\x00\" \"fakegres\\x00$name\\x01\"" >/dev/null ||
     warn "the namespace $name is still in FoundationDB"
 }

@@ -9,6 +9,7 @@ use foundationdb::{Database, FdbResult, Transaction};
 use kv::{ReadStamp, Version};
 
 use crate::failure::{Attempt, Trouble};
+use crate::hints::Hints;
 use crate::keys::Keys;
 use crate::recent::Recent;
 use crate::view::View;
@@ -31,6 +32,7 @@ pub(crate) struct Client {
     /// The newest view whose version is known.
     shared: RefCell<Option<Rc<View>>>,
     pub(crate) recent: RefCell<Recent>,
+    pub(crate) hints: RefCell<Hints>,
 }
 
 #[allow(clippy::disallowed_methods, reason = "how old a version is, as far as this process knows")]
@@ -47,6 +49,7 @@ impl Client {
             floor: RefCell::default(),
             shared: RefCell::default(),
             recent: RefCell::default(),
+            hints: RefCell::default(),
         }
     }
 

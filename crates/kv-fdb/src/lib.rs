@@ -48,6 +48,9 @@
 //! ([`kv::Store::get_many_since`]), the transaction that is at hand is used, and a read costs one
 //! round trip.
 //!
+//! The row of an entry that a lookup finds is asked for together with the entry, if it was found before
+//! (see [`hints`]); else one after the other.
+//!
 //! # Life
 //!
 //! The client library is loaded and its network thread started by the first call that needs it, once
@@ -73,6 +76,7 @@ mod client;
 mod commit;
 mod deferred;
 mod failure;
+mod hints;
 mod keys;
 mod limits;
 mod moments;

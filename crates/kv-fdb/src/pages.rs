@@ -16,6 +16,9 @@ use crate::view::{Pending, View};
 /// Most keys of one call whose values are remembered for a commit.
 const REMEMBERED: usize = 64;
 
+/// Most entries of a page that looks a key up.
+const LOOKUP: usize = 4;
+
 /// A page that was asked for.
 pub(crate) struct Started {
     view: Rc<View>,
@@ -158,13 +161,34 @@ pub(crate) struct Many {
     longs: Longs,
 }
 
+/// Keys that were asked for: each as it is stored, if it can be, and its value to be.
+struct Asked {
+    stored_keys: Vec<Option<Vec<u8>>>,
+    pending: Vec<Option<Pending<Option<FdbSlice>>>>,
+}
+
 /// Reads keys, all at once.
 pub(crate) async fn get_many(client: &Client, view: Rc<View>, keys: &[&[u8]]) -> Attempt<Many> {
+    let asked = ask_for_many(client, &view, keys);
+    finish_many(client, view, keys, asked).await
+}
+
+/// Asks for keys, and waits for nothing.
+fn ask_for_many(client: &Client, view: &View, keys: &[&[u8]]) -> Asked {
     let readable = |key: &[u8]| !key.is_empty() && key.len() <= LIMITS.max_key;
     let stored_keys: Vec<Option<Vec<u8>>> =
         keys.iter().map(|key| readable(key).then(|| client.keys.data(key))).collect();
-    let pending: Vec<Option<Pending<Option<FdbSlice>>>> =
-        stored_keys.iter().map(|key| Some(ask_for_one(&view, key.as_ref()?))).collect();
+    let pending = stored_keys.iter().map(|key| Some(ask_for_one(view, key.as_ref()?))).collect();
+    Asked { stored_keys, pending }
+}
+
+async fn finish_many(
+    client: &Client,
+    view: Rc<View>,
+    keys: &[&[u8]],
+    asked: Asked,
+) -> Attempt<Many> {
+    let Asked { stored_keys, pending } = asked;
     let stamp = client.stamp(&view).await?;
     let mut values = Vec::with_capacity(keys.len());
     for value in pending {
@@ -224,13 +248,27 @@ pub(crate) async fn mapped(
     request: &ScanRequest,
     mapping: &Mapping,
 ) -> Attempt<(Range, Vec<Vec<u8>>, Many)> {
+    let lookup = request.max_rows <= LOOKUP;
+    let hint = lookup.then(|| client.hints.borrow_mut().get(&request.start).map(<[u8]>::to_vec));
+    let guess = hint.flatten().map(|row| {
+        let asked = ask_for_many(client, &view, &[&row]);
+        (row, asked)
+    });
     let range = finish(client, start(client, view, request), request).await?;
     let mut entries = Page::default();
     range.fill(client, &mut entries)?;
     let keys = row_keys(&entries, mapping);
+    if let ([key], true) = (&keys[..], lookup) {
+        client.hints.borrow_mut().note(&request.start, key);
+    }
+    let view = Rc::clone(&range.view);
     let many = {
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        get_many(client, Rc::clone(&range.view), &keys).await?
+        let asked = match guess {
+            Some((row, asked)) if *keys == [&row] => asked,
+            _ => ask_for_many(client, &view, &keys),
+        };
+        finish_many(client, view, &keys, asked).await?
     };
     Ok((range, keys, many))
 }
