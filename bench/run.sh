@@ -38,6 +38,6 @@ python3 "$root/bench/indexes.py" heap "$AM"
 if [ "$STORE" = redis ] && [ "$AM" = fakegres ]; then python3 "$root/bench/redis.py" "$(redis_socket "$name")"; fi
 if [ "$STORE" = fdb ] && [ "$AM" = fakegres ]; then
   (cd "$root" && cargo build --quiet --release --package kv-fdb --example raw)
-  python3 "$root/bench/fdb.py" "$(target_dir)/release/examples/raw" "$(fdb_library)" "$(fdb_cluster_file)" \
+  python3 "$root/bench/fdb.py" "$(target_dir)/release/examples/raw" "$(fdb_library)" "$(fdb_cluster_file "$name")" \
     "$(fdb_namespace "$name")" $(fdb_cli)
 fi

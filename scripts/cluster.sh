@@ -4,7 +4,8 @@
 #   scripts/cluster.sh start|stop|destroy|psql|start_store|kill_store NAME
 #
 # With STORE=redis each has a redis-server of its own, which is started before it and destroyed with it;
-# with STORE=fdb-standin the same of FoundationDB's stand-in; with STORE=fdb a namespace in a cluster.
+# with STORE=fdb-standin the same of FoundationDB's stand-in; with STORE=fdb a namespace in a cluster, or
+# a FoundationDB of its own.
 #
 # They listen on a Unix socket of their own and on no port, so they can collide with nothing.
 # PostgreSQL refuses to run as root: for root the server runs as the user postgres.
@@ -87,7 +88,10 @@ cluster_kill_store() {
   case $STORE in
     redis) redis_end "$1" KILL ;;
     fdb-standin) fdb_end "$1" ;;
-    fdb) die "a FoundationDB cluster is not ours to kill" ;;
+    fdb)
+      fdb_is_private || die "a FoundationDB cluster is not ours to kill"
+      fdb_end "$1"
+      ;;
   esac
 }
 

@@ -2,14 +2,29 @@
 # FoundationDB for a cluster: sourced by cluster.sh.
 #
 # STORE=fdb takes the FoundationDB cluster that FDB_CLUSTER_FILE (or the usual place) names, and in it
-# a namespace that no other run uses. STORE=fdb-standin takes the tests' own stand-in (crates/fdb-standin),
-# a server in memory beside the PostgreSQL cluster: it proves the engine's code, not FoundationDB.
+# a namespace that no other run uses. If there is none but an fdbserver (FDB_SERVER) and an fdbcli
+# (FDBCLI), each PostgreSQL cluster gets a FoundationDB of one process of its own, which tests may kill.
+# STORE=fdb-standin takes the tests' own stand-in (crates/fdb-standin), a server in memory beside the
+# PostgreSQL cluster: it proves the engine's code, not FoundationDB.
 
 fdb_dir() { echo "$(cluster_dir "$1")/fdb"; }
 fdb_socket() { echo "$(socket_dir "$1")/fdb"; }
 fdb_pid() { cat "$(fdb_dir "$1")/pid" 2>/dev/null; }
 
-fdb_cluster_file() { echo "${FDB_CLUSTER_FILE:-/etc/foundationdb/fdb.cluster}"; }
+fdb_given_file() { echo "${FDB_CLUSTER_FILE:-/etc/foundationdb/fdb.cluster}"; }
+
+fdb_server() { command -v "${FDB_SERVER:-fdbserver}" || command -v /usr/sbin/fdbserver || true; }
+
+# Whether STORE=fdb means a FoundationDB of our own.
+fdb_is_private() {
+  [ "$STORE" = fdb ] && [ -z "${FDB_CLUSTER_FILE:-}" ] && [ ! -r "$(fdb_given_file)" ] &&
+    [ -n "$(fdb_server)" ] && [ -n "$(fdb_cli)" ]
+}
+
+# fdb_cluster_file NAME: the cluster file that a PostgreSQL cluster uses.
+fdb_cluster_file() {
+  if fdb_is_private; then echo "$(fdb_dir "$1")/fdb.cluster"; else fdb_given_file; fi
+}
 
 fdb_library() {
   local place
@@ -25,8 +40,8 @@ fdb_cli() { command -v "${FDBCLI:-fdbcli}" || true; }
 
 # Prints, by name, what STORE=fdb lacks here; nothing if it lacks nothing.
 fdb_missing() {
-  [ -r "$(fdb_cluster_file)" ] ||
-    echo "the cluster file $(fdb_cluster_file) (FDB_CLUSTER_FILE names another)"
+  [ -r "$(fdb_given_file)" ] || fdb_is_private ||
+    echo "the cluster file $(fdb_given_file) (FDB_CLUSTER_FILE names another), or an fdbserver and an fdbcli to start a cluster with (FDB_SERVER, FDBCLI)"
   fdb_library >/dev/null || echo "the client library libfdb_c.so (FDB_CLIENT_LIBRARY names it; package foundationdb-clients)"
 }
 
@@ -50,7 +65,7 @@ fdb_namespace() {
 # What a cluster's postgresql.conf says.
 fdb_settings() {
   if [ "$STORE" = fdb ]; then
-    echo "fakegres.storage = 'fdb://$(fdb_cluster_file)?namespace=$(fdb_namespace "$1")'"
+    echo "fakegres.storage = 'fdb://$(fdb_cluster_file "$1")?namespace=$(fdb_namespace "$1")'"
     echo "fakegres.fdb_client_library = '$(fdb_library)'"
   else
     echo "fakegres.storage = 'fdb://$(fdb_dir "$1")/fdb.cluster'"
@@ -91,14 +106,46 @@ fdb_standin_start() {
   die "the stand-in of cluster $1 did not start; its log is $dir/log"
 }
 
+# A FoundationDB of one process, which keeps what it acknowledged on disk.
+fdb_private_start() {
+  local dir port
+  dir=$(fdb_dir "$1")
+  mkdir -p "$dir/data" "$dir/log"
+  if [ ! -s "$dir/fdb.cluster" ]; then
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    echo "fakegres:private@127.0.0.1:$port" > "$dir/fdb.cluster"
+  fi
+  ! is_root || chown -R postgres "$dir"
+  if ! fdb_running "$1"; then
+    port=$(sed 's/.*://' "$dir/fdb.cluster")
+    rm -f "$dir/pid"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    as_server sh -c 'cd "$1" && echo $$ > pid && exec "$2" -p "127.0.0.1:$3" -C fdb.cluster -d data -L log --memory 4GiB --cache-memory 512MiB' \
+      fdb "$dir" "$(fdb_server)" "$port" >"$dir/out" 2>&1 </dev/null 8>&- 9>&- &
+  fi
+  for _ in {1..100}; do
+    if [ ! -e "$dir/configured" ] && fdb_private_cli "$1" 'configure new single ssd' | grep -Eq 'Database created|already exists'; then
+      touch "$dir/configured"
+    fi
+    ! fdb_private_cli "$1" 'status minimal' | grep -q 'is available' || return 0
+    sleep 0.2
+  done
+  die "the FoundationDB of cluster $1 did not start; its output is $dir/out"
+}
+
+fdb_private_cli() { "$(fdb_cli)" -C "$(fdb_dir "$1")/fdb.cluster" --timeout 5 --exec "$2" 2>&1 || true; }
+
 fdb_start() {
   case $STORE in
-    fdb) need_fdb ;;
+    fdb)
+      need_fdb
+      ! fdb_is_private || fdb_private_start "$1"
+      ;;
     fdb-standin) fdb_standin_start "$1" ;;
   esac
 }
 
-# Ends the stand-in, by the process id that it wrote itself. FoundationDB is not ours to end.
+# Ends the stand-in or the private FoundationDB, by the process id that it wrote itself.
 fdb_end() {
   fdb_running "$1" || return 0
   kill -KILL "$(fdb_pid "$1")"
@@ -110,9 +157,9 @@ fdb_forget() {
   local file name cli
   file=$(fdb_dir "$1")/namespace
   cli=$(fdb_cli)
-  [ -e "$file" ] && [ -n "$cli" ] || return 0
+  [ -e "$file" ] && [ -n "$cli" ] && [ ! -e "$(fdb_dir "$1")/configured" ] || return 0
   name=$(cat "$file")
-  "$cli" -C "$(fdb_cluster_file)" --timeout 20 --exec \
+  "$cli" -C "$(fdb_given_file)" --timeout 20 --exec \
     "writemode on; clearrange \"fakegres\\x00$name\\x00\" \"fakegres\\x00$name\\x01\"" >/dev/null ||
     warn "the namespace $name is still in FoundationDB"
 }

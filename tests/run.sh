@@ -21,7 +21,7 @@ suites=("$@") also_on_redis=() also_on_fdb=()
 if [ "${#suites[@]}" -eq 0 ]; then
   case $STORE in
     redis) suites=(sql isolation fakegres bank crash) ;;
-    fdb) suites=(sql isolation fakegres bank) ;;
+    fdb) suites=(sql isolation fakegres bank crash) ;;
     fdb-standin) suites=(sql bank) ;;
     *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql bank crash) also_on_fdb=(sql bank) ;;
   esac

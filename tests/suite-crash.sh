@@ -13,7 +13,7 @@ loops=${LOOPS:-5}
 trap 'cluster_destroy "$name" 2>/dev/null || true' EXIT
 
 victims=(backend server)
-[ "$STORE" = embedded ] || [ "$AM" != fakegres ] || victims+=(store)
+[ "$STORE" = embedded ] || [ "$AM" != fakegres ] || { [ "$STORE" = fdb ] && ! fdb_is_private; } || victims+=(store)
 
 for what in "${victims[@]}"; do
   wanted "crash/$what" || continue
