@@ -33,6 +33,7 @@ use relation::{Key, RowId, Space, Tid, key, lease, space};
 use crate::changes::Changes;
 use crate::compat::Locator;
 use crate::error::{OrRaise, raise, unsupported};
+use crate::index_am::late::{self, Late};
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
@@ -66,6 +67,8 @@ pub(crate) struct Active {
     /// Cells that must be no other row's when this transaction commits, where an entry's own key does
     /// not say so: each with the version at which that was looked at last.
     claims: BTreeMap<Vec<u8>, Version>,
+    /// Entries of unique indexes whose keys have not been looked at.
+    pub(crate) late: Late,
     /// The newest version that an update made, and the indexes whose entry of the row it changes.
     updated: (Option<Tid>, Vec<pg_sys::Oid>),
     /// Versions that the committed transaction made.
@@ -183,6 +186,7 @@ fn begin() {
         touched: HashSet::new(),
         touched_all: false,
         claims: BTreeMap::new(),
+        late: Late::default(),
         updated: (None, Vec::new()),
         committed_versions: 0,
     };
@@ -717,6 +721,7 @@ impl Active {
         for dropped in self.dropped.iter_mut().filter(|dropped| dropped.level >= level) {
             dropped.level = level - 1;
         }
+        self.late.release_level(level);
         self.store.release_sub();
     }
 
@@ -729,6 +734,7 @@ impl Active {
         DOOMED.borrow_mut().extend(gone.iter().map(|created| created.space));
         self.dropped.retain(|dropped| dropped.level < level);
         self.locks.forget();
+        self.late.abort_level(level);
         self.store.rollback_sub();
     }
 }
@@ -839,6 +845,7 @@ fn pre_prepare() {
 fn end(committed: bool) {
     session::end_of_commit();
     CLOSING.set(false);
+    late::forget_queries();
     ddl::indexes::tear_off(0);
     ddl::indexes::forget_followed();
     ddl::retyped::forget(0);

@@ -12,6 +12,7 @@ use relation::space;
 use crate::ddl::catalog::{self, Touched};
 use crate::ddl::{indexes, retyped, statements};
 use crate::error::{OrRaise, unsupported};
+use crate::index_am::late;
 use crate::table_am::relation::forget;
 use crate::{compat, ddl, pg, settings, transaction};
 
@@ -268,6 +269,7 @@ unsafe extern "C-unwind" fn look_at_query(query: *mut pg_sys::Query, options: i3
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
+        late::look().report();
         look_at_start(query, flags);
         let next = NEXT_START.unwrap_or(standard_ExecutorStart);
         next(query, flags);
@@ -341,10 +343,12 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
+        late::look().report();
         let before = look_at_run(query);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count, execute_once);
         after_run(query, before);
+        late::look().report();
     }
 }
 
@@ -357,10 +361,12 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
+        late::look().report();
         let before = look_at_run(query);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count);
         after_run(query, before);
+        late::look().report();
     }
 }
 
@@ -371,7 +377,10 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
         let dressed = indexes::dressed();
         statements::disguise_conflicts((*query).plannedstmt);
         let next = NEXT_FINISH.unwrap_or(standard_ExecutorFinish);
+        late::query_begins();
         next(query);
+        late::query_ends();
+        late::look().report();
         statements::undress(dressed);
     }
 }
@@ -392,6 +401,7 @@ struct Before {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before {
+    late::query_begins();
     let mut before = Before { dressed: indexes::dressed(), ..Before::default() };
     // SAFETY: PostgreSQL passes a started query.
     unsafe {
@@ -421,6 +431,7 @@ unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before
 unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Before) {
     // SAFETY: the query is the one that ran.
     unsafe { (*(*query).plannedstmt).parallelModeNeeded |= before.parallel };
+    late::query_ends();
     indexes::undress(before.dressed);
     if before.set {
         tell_workers(before.version);

@@ -67,6 +67,7 @@ pub(crate) enum Rule {
 }
 
 /// An entry to be.
+#[derive(Clone)]
 pub(crate) struct Entry {
     /// The key, with the row id if it belongs there.
     pub(crate) key: Vec<u8>,

@@ -5,33 +5,36 @@
 //! entry in the way waits for its row's lock, because somebody may be about to delete the row. Above
 //! the cap on locks, and between servers, the commit finds out.
 
+use std::rc::Rc;
+
 use kv::{Direction, Result, Version};
-use mvcc::{Base, Change, Newest, Scan, ScanOptions, Snapshot};
+use mvcc::{Base, Change, Newest, Scan, ScanOptions, Snapshot, WriteId};
 use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
 use super::index::{self, Copied, Entry, Index, Rule};
+use super::late;
 use super::verify;
 use super::violation::{self, Duplicate};
 use crate::error::OrRaise;
 use crate::table::{self, Table};
 use crate::table_am::insert::count;
 use crate::transaction::{self, Active};
-use crate::{lock, row};
+use crate::{changes, lock, row};
 
 /// Entries begin at a multiple of 8: their values are an index tuple.
 pub(super) const LAYOUT: kv::Layout = kv::Layout { headroom: 0, phase: 0 };
 
 /// Who wants to add an entry, and to which table and index.
-struct Addition<'a> {
-    heap: pg_sys::Relation,
-    relation: pg_sys::Relation,
-    index: &'a Index,
-    table: &'a Table,
-    entry: &'a Entry,
-    values: &'a [pg_sys::Datum],
-    nulls: &'a [bool],
-    row: RowId,
+pub(super) struct Addition<'a> {
+    pub(super) heap: pg_sys::Relation,
+    pub(super) relation: pg_sys::Relation,
+    pub(super) index: &'a Rc<Index>,
+    pub(super) table: &'a Rc<Table>,
+    pub(super) entry: &'a Entry,
+    pub(super) values: &'a [pg_sys::Datum],
+    pub(super) nulls: &'a [bool],
+    pub(super) row: RowId,
 }
 
 /// A row that has what another one must not have too.
@@ -50,6 +53,8 @@ enum Added {
     /// Another row may be in the way, which the caller wanted to be told.
     Perhaps,
     Duplicate,
+    /// It is not known yet.
+    Late,
 }
 
 pub(super) unsafe extern "C-unwind" fn aminsert(
@@ -69,7 +74,10 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
             let message = c"duplicate key value violates unique constraint \"%s\"";
             violation::report(heap, relation, message, c"Key %s already exists.", c"");
         }
-        added == Added::Yes
+        if added == Added::Late && late::are_enough() {
+            late::look().report();
+        }
+        matches!(added, Added::Yes | Added::Late)
     }
 }
 
@@ -119,6 +127,7 @@ unsafe extern "C-unwind" fn insert(
         let partial = check == UNIQUE_CHECK_PARTIAL;
         let added = match (index.rule, check) {
             (_, UNIQUE_CHECK_EXISTING) => addition.check_again(),
+            (Rule::Key, UNIQUE_CHECK_YES) if addition.may_be_late() => return Added::Late,
             (Rule::Key, _) => addition.put_key(),
             _ => addition.put_searched(partial, immediate(relation)),
         };
@@ -134,7 +143,7 @@ unsafe extern "C-unwind" fn insert(
 }
 
 /// Another row has the key, or may have it.
-struct InTheWay;
+pub(super) struct InTheWay;
 
 unsafe fn immediate(relation: pg_sys::Relation) -> bool {
     // SAFETY: the callers' relation is an open index.
@@ -147,7 +156,7 @@ impl Addition<'_> {
         transaction::with(|active| {
             let own = active.store.live(&self.entry.key).is_some();
             if !own && is_new(active, self.table, self.row)? {
-                return self.write(active, Base::New, None);
+                return self.write(active, Base::New, None).map(drop);
             }
             let mut page = active.store.page();
             let newest = self.newest(active, &mut page)?;
@@ -157,10 +166,10 @@ impl Addition<'_> {
     }
 
     /// Adds an entry of which there may be only one, unless there is another row's.
-    unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
+    pub(super) unsafe fn put_key(&self) -> std::result::Result<(), InTheWay> {
         let (mut waited, mut left_over) = (None, None);
         let mut locked = lock::key(self.index, self.cells(), lock::Policy::Wait);
-        let mut ahead = locked == lock::Key::Ours;
+        let mut ahead = locked != lock::Key::Alone;
         loop {
             let rival = transaction::with(|active| {
                 let mut page = active.store.page();
@@ -288,7 +297,33 @@ impl Addition<'_> {
         unsafe { super::equal::values_are(self.relation, body.bytes(), self.values, self.nulls) }
     }
 
-    fn cells(&self) -> &[u8] {
+    /// Adds the entry without looking whether its key is free, if it is one of many and that can be
+    /// looked at later together with others'. See [`late`].
+    fn may_be_late(&self) -> bool {
+        let may = transaction::with(|active| {
+            let key = &self.entry.key;
+            Ok(!active.session.store.limits().local
+                && self.index.complete
+                && active.created(self.index.stored.space).is_none()
+                && active.late.is_one_of_many(self.index, command())
+                && !active.store.was_seen(key, |version| changes::none_since(version, key))
+                && active.store.live(key).is_none()
+                && is_new(active, self.table, self.row)?)
+        });
+        if !may.or_raise() {
+            return false;
+        }
+        // Who inserts the same key waits, as ever.
+        lock::key(self.index, self.cells(), lock::Policy::Wait);
+        transaction::with(|active| {
+            let id = self.write(active, Base::Absent, None)?;
+            active.late.push(self, id);
+            Ok(true)
+        })
+        .or_raise()
+    }
+
+    pub(super) fn cells(&self) -> &[u8] {
         &self.entry.key[..self.entry.cells]
     }
 
@@ -300,16 +335,16 @@ impl Addition<'_> {
     /// Writes the entry over what its key holds, which is nothing or the row's own.
     fn write_over(&self, active: &mut Active, newest: &Newest, page: &kv::Page) -> Result<()> {
         let before = newest.exists().then(|| page.value(0).len() - mvcc::HEADER);
-        self.write(active, newest.base(), before)
+        self.write(active, newest.base(), before).map(drop)
     }
 
-    fn write(&self, active: &mut Active, base: Base, before: Option<usize>) -> Result<()> {
+    fn write(&self, active: &mut Active, base: Base, before: Option<usize>) -> Result<WriteId> {
         let Entry { key, body, .. } = self.entry;
-        active.store.write(key, Change::Put(&[body]), command(), base)?;
+        let id = active.store.write(key, Change::Put(&[body]), command(), base)?;
         let rows = i64::from(before.is_none());
         let bytes = body.len() as i64 - before.unwrap_or(0) as i64;
         count(active, &self.index.stored, rows, bytes);
-        Ok(())
+        Ok(id)
     }
 }
 

@@ -11,6 +11,7 @@ mod filter;
 pub(crate) mod form;
 pub(crate) mod index;
 mod insert;
+pub(crate) mod late;
 pub(crate) mod maintain;
 mod scan;
 mod search;

@@ -120,15 +120,49 @@ impl Transaction {
         }
         if !self.see(&slot, page, &holds) {
             if !self.is_next(&slot, end) {
-                return self.newest(key, zero, page);
+                return self.committed(&slot, zero, page);
             }
             self.stretch(&slot)?;
             // What is changed from now on is for the caller to find out, as after any look.
             if !self.see(&slot, page, &|_| true) {
-                return self.newest(key, zero, page);
+                return self.committed(&slot, zero, page);
             }
         }
         Newest::of_slot(page.get(0), zero)
+    }
+
+    /// The committed version of a key that may have an own one too, by what was seen ahead if that
+    /// holds.
+    pub fn committed_ahead(
+        &mut self,
+        key: &[u8],
+        zero: Version,
+        page: &mut Page,
+        holds: impl Fn(Version) -> bool,
+    ) -> Result<Newest> {
+        let slot = key::current(key);
+        if self.bulk.used || !self.see(&slot, page, &holds) {
+            return self.committed(&slot, zero, page);
+        }
+        Newest::of_slot(page.get(0), zero)
+    }
+
+    /// Whether something was seen ahead of a key that still holds.
+    pub fn was_seen(&self, key: &[u8], holds: impl Fn(Version) -> bool) -> bool {
+        let slot = key::current(key);
+        let Ahead { stretches, places, version, .. } = &self.ahead;
+        if places.contains_key(&slot) {
+            return holds(*version);
+        }
+        stretches.iter().find(|stretch| stretch.covers(&slot)).is_some_and(|s| holds(s.version))
+    }
+
+    /// Looks at what follows a key in a range up to `end`, because the keys behind it may be next.
+    pub fn look_behind(&mut self, key: &[u8], end: &[u8]) -> Result<()> {
+        let slot = key::successor(&key::current(key));
+        // Whether it was or not, the last stretch is one to continue now.
+        self.is_next(&slot, end);
+        self.stretch(&slot)
     }
 
     /// Puts what was seen of a slot into the page. False if nothing was, or it may be over.

@@ -209,10 +209,20 @@ impl Transaction {
             let own = Own { id, command: record.command, deleted };
             return Ok(Newest { own: Some(own), committed: None });
         }
-        self.reveal_bulk(&slot, &key::successor(&slot))?;
-        let stamp = self.store.get_many(&[&slot], page, &*self.env)?;
+        self.committed(&slot, zero, page)
+    }
+
+    /// The committed version in a current slot, as it is now.
+    pub(crate) fn committed(
+        &mut self,
+        slot: &[u8],
+        zero: Version,
+        page: &mut Page,
+    ) -> Result<Newest> {
+        self.reveal_bulk(slot, &key::successor(slot))?;
+        let stamp = self.store.get_many(&[slot], page, &*self.env)?;
         self.observe(stamp);
-        self.track(&slot, &key::successor(&slot), stamp.version);
+        self.track(slot, &key::successor(slot), stamp.version);
         Newest::of_slot(page.get(0), zero)
     }
 

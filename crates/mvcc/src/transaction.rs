@@ -191,6 +191,17 @@ impl Transaction {
         self.writes.write(&key::current(key), change, command, base, limit)
     }
 
+    /// Says what the store held, once it was looked at, of a key that was written over as
+    /// [`Base::Absent`] without looking.
+    pub fn rebase(&mut self, key: &[u8], base: Base) {
+        self.writes.rebase(&key::current(key), base);
+    }
+
+    /// Forgets a version that was written last of its key, and its key with it.
+    pub fn unwrite(&mut self, id: WriteId) {
+        self.writes.forget(id);
+    }
+
     /// If this transaction commits writes, the key must still be at version `seen` then
     /// ([`Version::ZERO`]: absent). The first lock of a key decides.
     pub fn lock(&mut self, key: &[u8], seen: Version) {

@@ -227,8 +227,14 @@ impl Writes {
         }
     }
 
+    pub(crate) fn rebase(&mut self, key: &[u8], base: Base) {
+        if let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.base == Base::Absent) {
+            slot.base = base;
+        }
+    }
+
     /// Versions are undone from the newest to the oldest, so the one to forget is its key's head.
-    fn forget(&mut self, id: WriteId) {
+    pub(crate) fn forget(&mut self, id: WriteId) {
         let Some(record) = self.records.get_mut(id.0 as usize).and_then(Option::take) else {
             return;
         };
