@@ -179,15 +179,26 @@ fn look_ahead(active: &mut Active) -> Result<()> {
     Ok(())
 }
 
-/// Settles entries whose keys are free, up to the first that is not.
+/// Settles entries whose keys are free, up to the first that is not. Those of the levels below stay:
+/// their error must not be caught by a block inside of the statement that it belongs to.
 fn next_taken() -> Option<LateEntry> {
+    let level = transaction::level();
+    let mut below = VecDeque::new();
     transaction::with(|active| {
+        let mut taken = None;
         while let Some(late) = active.late.entries.pop_front() {
-            if !late.settle(active)? {
-                return Ok(Some(late));
+            if late.settle(active)? {
+                continue;
             }
+            if late.level >= level {
+                taken = Some(late);
+                break;
+            }
+            below.push_back(late);
         }
-        Ok(None)
+        below.append(&mut active.late.entries);
+        active.late.entries = below;
+        Ok(taken)
     })
     .or_raise()
 }

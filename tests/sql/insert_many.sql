@@ -63,6 +63,23 @@ INSERT INTO t SELECT i, 'q' || i, caught(i) FROM generate_series(40011, 40020) i
 INSERT INTO t SELECT i, 'r' || i, caught(i) FROM generate_series(40019, 40030) i;
 SELECT v, count(*) FROM t WHERE id > 40010 GROUP BY v ORDER BY v;
 
+-- A block inside of the statement does not catch the statement's error, and what it rolls back is its own.
+CREATE FUNCTION looks(i int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+  IF i % 4 = 0 THEN
+    INSERT INTO t VALUES (i + 500000, 'looks' || i, 0), (i + 500001, 'looks' || i, 0);
+  END IF;
+  RETURN (SELECT count(*) FROM t WHERE id = -i);
+EXCEPTION WHEN unique_violation OR division_by_zero THEN RETURN -1;
+END $$;
+INSERT INTO t SELECT i, 'lo' || i, looks(i) FROM generate_series(40101, 40120) i;
+INSERT INTO t SELECT i, 'lp' || i, looks(i) FROM generate_series(40111, 40130) i;
+INSERT INTO t SELECT i, 'lq' || i, looks(i) FROM generate_series(40121, 40140) i UNION ALL SELECT 40110, 'lr', looks(1) UNION ALL SELECT 40141, 'ls', looks(3);
+SELECT v, count(*) FROM t WHERE id BETWEEN 40100 AND 40200 OR id > 500000 GROUP BY v ORDER BY v;
+SET enable_seqscan = off;
+SELECT count(*) FROM t WHERE id BETWEEN 40100 AND 40200;
+RESET enable_seqscan;
+
 -- Triggers see what is there.
 CREATE FUNCTION after_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -170,4 +187,4 @@ DELETE FROM d WHERE a < 100 AND b = 200;
 COMMIT;
 SELECT count(*), sum(a), sum(b) FROM d;
 DROP TABLE t, p, d;
-DROP FUNCTION count_t, caught, after_row, other_row, same_row;
+DROP FUNCTION count_t, caught, looks, after_row, other_row, same_row;
