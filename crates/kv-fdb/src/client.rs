@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use foundationdb::options::TransactionOption;
+use foundationdb::options::{MutationType, TransactionOption};
 use foundationdb::{Database, FdbResult, Transaction};
-use kv::{ReadStamp, Version};
+use kv::{Environment, ReadStamp, Version};
 
 use crate::failure::{Attempt, Trouble};
 use crate::keys::Keys;
+use crate::moments::{self, Moments};
 use crate::recent::Recent;
 use crate::view::View;
 
@@ -31,6 +32,7 @@ pub(crate) struct Client {
     /// The newest view whose version is known.
     shared: RefCell<Option<Rc<View>>>,
     pub(crate) recent: RefCell<Recent>,
+    pub(crate) moments: Moments,
 }
 
 #[allow(clippy::disallowed_methods, reason = "how old a version is, as far as this process knows")]
@@ -47,6 +49,7 @@ impl Client {
             floor: RefCell::default(),
             shared: RefCell::default(),
             recent: RefCell::default(),
+            moments: Moments::default(),
         }
     }
 
@@ -117,23 +120,32 @@ impl Client {
         self.newest.set(None);
     }
 
-    /// Sees whether the namespace is of a format that we know, and makes it if it is not there.
-    pub(crate) async fn open(&self) -> Attempt<()> {
+    /// Sees whether the namespace is of a format that we know, and makes it if it is not there. Its
+    /// first moment is written with it, so that there is one before all that is ever committed.
+    pub(crate) async fn open(&self, env: &dyn Environment) -> Attempt<()> {
         let transaction = self.transaction()?;
+        let now = env.now();
         let version = transaction.get_read_version();
         let format = transaction.get(&self.keys.format(), false).await?;
         self.saw(Version(version.await? as u64));
         match format.as_deref() {
-            Some([FORMAT]) => Ok(()),
+            Some([FORMAT]) => moments::look_back(self, &transaction, now).await,
             Some(format) => Err(Trouble::Final(kv::Error::WrongStore(format!(
                 "the namespace has format {}; this version of fakegres knows {FORMAT}",
                 format.escape_ascii()
             )))),
             None => {
                 transaction.set(&self.keys.format(), &[FORMAT]);
-                transaction.commit().await.map_err(|error| *error)?;
+                stamp(&transaction, &self.keys.moment(now), &moments::parameter(now));
+                let committed = transaction.commit().await.map_err(|error| *error)?;
+                self.moments.wrote(now, Version(committed.committed_version()? as u64));
                 Ok(())
             }
         }
     }
+}
+
+/// Has FoundationDB write a value with the versionstamp of the commit in it.
+pub(crate) fn stamp(transaction: &Transaction, key: &[u8], parameter: &[u8]) {
+    transaction.atomic_op(key, parameter, MutationType::SetVersionstampedValue);
 }

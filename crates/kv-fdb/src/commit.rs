@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use foundationdb::Transaction;
 use foundationdb::options::{ConflictRangeType, MutationType, StreamingMode, TransactionOption};
 use foundationdb::{KeySelector, RangeOption};
-use kv::{Batch, CommitId, Error, Op, Outcome, Result, STAMP, Version};
+use kv::{Batch, CommitId, Environment, Error, Op, Outcome, Result, STAMP, Version};
 
-use crate::client::Client;
+use crate::client::{Client, stamp};
 use crate::failure::{Attempt, Trouble, corrupt, is_doubtful};
 use crate::keys::{METADATA_VERSION, age};
 use crate::limits::{LIMITS, STORED_KEY};
+use crate::moments::{self, Due};
 use crate::value::{BARE_VERSIONSTAMP, PART, Stored, plain, stamped};
 use crate::view::Pending;
 
@@ -26,11 +27,12 @@ pub(crate) struct Manner {
 }
 
 /// Tries to commit a batch. `sent` says, whatever becomes of this future, whether the commit may
-/// have reached the cluster.
+/// have reached the cluster. With a clock, a moment is written down where one is due.
 pub(crate) async fn attempt(
     client: &Client,
     batch: &Batch,
     manner: Manner,
+    clock: Option<&dyn Environment>,
     sent: &Cell<bool>,
 ) -> Attempt<Version> {
     let transaction = client.transaction()?;
@@ -72,6 +74,11 @@ pub(crate) async fn attempt(
         let (start, end) = (client.keys.markers_from(0), client.keys.markers_from(age(read.0) - 1));
         transaction.clear_range(&start, &end);
     }
+    // Time passes until the version is assigned, and none must before the clock is asked.
+    let due = clock.and_then(|env| client.moments.due(env.now(), read));
+    if let Some(due) = due {
+        write_moment(client, &transaction, due)?;
+    }
     sent.set(true);
     let committed = transaction.commit().await.map_err(|error| {
         sent.set(is_doubtful(*error));
@@ -79,7 +86,20 @@ pub(crate) async fn attempt(
     })?;
     let version = Version(committed.committed_version()? as u64);
     client.saw(version);
+    if let Some(due) = due {
+        client.moments.wrote(due.now, version);
+    }
     Ok(version)
+}
+
+fn write_moment(client: &Client, transaction: &Transaction, due: Due) -> Attempt<()> {
+    let keys = &client.keys;
+    if let Some(useless) = client.moments.useless() {
+        transaction.clear_range(&keys.moment(0), &keys.moment(useless));
+    }
+    transaction.set_option(TransactionOption::NextWriteNoWriteConflictRange)?;
+    stamp(transaction, &keys.moment(due.under), &moments::parameter(due.now));
+    Ok(())
 }
 
 /// Asks what became of a commit, and sees to it that the answer stays true.
@@ -326,10 +346,6 @@ fn long_keys<'a>(batch: &'a Batch, old: &[Old]) -> HashSet<&'a [u8]> {
     });
     let long = archived.zip(old).filter(|(_, old)| old.as_ref().is_some_and(|(_, long)| *long));
     long.map(|(key, _)| key).collect()
-}
-
-fn stamp(transaction: &Transaction, key: &[u8], parameter: &[u8]) {
-    transaction.atomic_op(key, parameter, MutationType::SetVersionstampedValue);
 }
 
 /// Puts the operations of a batch into a transaction, in their order.

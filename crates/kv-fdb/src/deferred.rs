@@ -61,7 +61,8 @@ impl Flights {
         let sent = Rc::new(Cell::new(false));
         let (its_batch, its_sent) = (Rc::clone(&batch), Rc::clone(&sent));
         let manner = Manner { trusting: true, tidy: false };
-        let future = Box::pin(async move { attempt(&client, &its_batch, manner, &its_sent).await });
+        let future =
+            Box::pin(async move { attempt(&client, &its_batch, manner, None, &its_sent).await });
         self.flights.push_back(Flight { batch, sent, future, landed: None, keys });
     }
 

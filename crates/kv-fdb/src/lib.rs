@@ -9,7 +9,7 @@
 //! "fakegres" 00 n 00 01 key            value, as `value` writes it
 //! "fakegres" 00 n 00 02 escaped key …  the rest of a value of more than 90,000 bytes
 //! "fakegres" 00 n 00 03 age id         versionstamp of the commit with this id, empty for a fence
-//! "fakegres" 00 n 00 04 micros         version at a moment
+//! "fakegres" 00 n 00 04 micros         versionstamp and micros(8) of a moment
 //! ```
 //!
 //! # Versions

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
@@ -23,7 +22,7 @@ use crate::deferred::{Flights, WINDOW};
 use crate::failure::{Attempt, Trouble, is_conflict, is_doubtful, passes, told};
 use crate::keys::Keys;
 use crate::limits::LIMITS;
-use crate::moments::{self, Sampler};
+use crate::moments;
 use crate::pages::{self, Started};
 use crate::view::View;
 use crate::wait::{Gone, Patience, wait, waker};
@@ -34,9 +33,6 @@ const TIDY_SAMPLE: u64 = 256;
 
 /// Longest name of a namespace, in bytes.
 const MAX_NAMESPACE: usize = 200;
-
-/// Something under way for which nobody waits.
-type Sampling = Pin<Box<dyn Future<Output = Attempt<()>>>>;
 
 /// How an [`Fdb`] works.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,9 +63,6 @@ pub struct Fdb {
     flights: RefCell<Flights>,
     /// Why a deferred batch failed, until somebody is told.
     failed: RefCell<Option<Error>>,
-    sampler: Sampler,
-    /// A moment being written down, for which nobody waits.
-    sampling: RefCell<Option<Sampling>>,
 }
 
 impl fmt::Debug for Fdb {
@@ -104,8 +97,6 @@ impl Fdb {
             next_ticket: Cell::new(1),
             flights: RefCell::default(),
             failed: RefCell::default(),
-            sampler: Sampler::default(),
-            sampling: RefCell::default(),
         })
     }
 
@@ -132,7 +123,7 @@ impl Fdb {
         })?;
         let database = Database::from_path(path).map_err(told)?;
         let client = Rc::new(Client::new(database, Keys::of(&self.namespace)));
-        self.insist(&client, env, |_| client.open())?;
+        self.insist(&client, env, |_| client.open(env))?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -264,7 +255,7 @@ impl Fdb {
         let mut reason = None;
         loop {
             let sent = Cell::new(false);
-            let answer = wait(attempt(client, batch, manner, &sent), &mut patience, env);
+            let answer = wait(attempt(client, batch, manner, Some(env), &sent), &mut patience, env);
             doubtful |= sent.get() && !matches!(answer, Ok(Ok(_)));
             let error = match answer {
                 Ok(Ok(version)) => return Ok(version),
@@ -373,22 +364,6 @@ impl Fdb {
                 Err(Error::Interrupted)
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// Lets a moment be written down now and then.
-    fn sample(&self, env: &dyn Environment) {
-        let Some(client) = self.client.get() else { return };
-        let mut sampling = self.sampling.borrow_mut();
-        if sampling.is_none() && self.sampler.is_due(env.now()) {
-            let (client, now) = (Rc::clone(client), env.now());
-            *sampling = Some(Box::pin(async move { moments::sample(&client, now).await }));
-        }
-        let done = sampling.as_mut().is_some_and(|sampling| {
-            sampling.as_mut().poll(&mut Context::from_waker(&waker())).is_ready()
-        });
-        if done {
-            *sampling = None;
         }
     }
 }
@@ -508,9 +483,7 @@ impl Store for Fdb {
             return Ok(Version::ZERO);
         }
         self.land(0, env)?;
-        let version = self.commit_now(batch, false, env)?;
-        self.sample(env);
-        Ok(version)
+        self.commit_now(batch, false, env)
     }
 
     fn flush(&self, env: &dyn Environment) -> Result<()> {
