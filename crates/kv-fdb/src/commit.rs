@@ -267,8 +267,8 @@ async fn verify_range(
 enum Archive<'a> {
     /// The caller said it, without its stamp.
     Said(&'a [u8]),
-    /// It was read before, as it is stored.
-    Known(&'a [u8], Option<Vec<u8>>),
+    /// It was read before, as it is stored, without parts.
+    Known(Option<Vec<u8>>),
     /// It is being read.
     Asked(&'a [u8], Value),
 }
@@ -288,8 +288,8 @@ fn ask_for_archived<'a>(
         Op::Archive { key, .. } => {
             let stored = client.keys.data(key);
             let known = if trusted { recent.get(&stored, batch.observed) } else { None };
-            Some(match known {
-                Some(value) => Archive::Known(key, value),
+            Some(match known.filter(|value| stands_alone(value.as_deref())) {
+                Some(value) => Archive::Known(value),
                 None => Archive::Asked(key, get(transaction, &stored)),
             })
         }
@@ -298,11 +298,18 @@ fn ask_for_archived<'a>(
     batch.ops().filter_map(archive).collect()
 }
 
+/// Whether a value that was read after the version that is observed may be taken for the one of that
+/// version. If another one stood there then, the commit is refused; but the parts of a long value are
+/// read at the observed version, and would belong to that other one.
+fn stands_alone(stored: Option<&[u8]>) -> bool {
+    stored.is_none_or(|stored| Stored::decode(stored).is_ok_and(|stored| stored.rest == 0))
+}
+
 impl Archive<'_> {
     async fn complete(self, client: &Client, transaction: &Transaction) -> Attempt<Old> {
         match self {
             Archive::Said(value) => Ok(Some((value.to_vec(), false))),
-            Archive::Known(key, value) => old(client, transaction, key, value.as_deref()).await,
+            Archive::Known(value) => old(client, transaction, &[], value.as_deref()).await,
             Archive::Asked(key, value) => {
                 old(client, transaction, key, value.await?.as_deref()).await
             }
