@@ -7,6 +7,7 @@ use std::time::Instant;
 use foundationdb::options::{MutationType, TransactionOption};
 use foundationdb::{Database, FdbResult, Transaction};
 use kv::{Environment, ReadStamp, Version};
+use serde_json::Value;
 
 use crate::failure::{Attempt, Trouble};
 use crate::keys::Keys;
@@ -25,6 +26,8 @@ const FORMAT: u8 = 1;
 pub(crate) struct Client {
     database: Database,
     pub(crate) keys: Keys,
+    /// Counts replies to what may take longer than any time-out.
+    pub(crate) heard: Cell<u64>,
     /// The newest version that was seen, and when.
     newest: Cell<Option<(Version, Instant)>>,
     /// The floor, and the cluster's metadata version with which it was read.
@@ -45,6 +48,7 @@ impl Client {
         Client {
             database,
             keys,
+            heard: Cell::new(0),
             newest: Cell::new(None),
             floor: RefCell::default(),
             shared: RefCell::default(),
@@ -63,6 +67,21 @@ impl Client {
     /// A transaction for what the client library answers itself.
     pub(crate) fn plain_transaction(&self) -> FdbResult<Transaction> {
         self.database.create_trx()
+    }
+
+    /// Takes note of a reply.
+    pub(crate) fn heard(&self) {
+        self.heard.set(self.heard.get().wrapping_add(1));
+    }
+
+    /// Whether the servers are there and speak another protocol than the client library, which then
+    /// waits for better ones for ever.
+    pub(crate) async fn is_misunderstood(&self) -> bool {
+        let Ok(status) = self.database.get_client_status().await else { return false };
+        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+        let connections = [&status["Connections"], &status["DatabaseStatus"]["Connections"]];
+        let mut connections = connections.iter().filter_map(|list| list.as_array()).flatten();
+        connections.any(|connection| connection["Compatible"] == false)
     }
 
     /// Takes note of a version of the cluster's.

@@ -253,6 +253,7 @@ async fn verify_range(
     };
     loop {
         let values = transaction.get_range(&option, 1, true).await?;
+        client.heard();
         for entry in values.iter() {
             verify_one(entry.value(), newest, start)?;
         }

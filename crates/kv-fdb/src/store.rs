@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
-use foundationdb::{Database, FdbError};
+use foundationdb::Database;
 use kv::{
     Batch, CommitId, Durability, Environment, Error, Limits, Mapping, Outcome, Page, ReadStamp,
     Result, ScanRequest, Status, Store, Ticket, Version,
@@ -19,17 +19,20 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::commit::{Manner, attempt, settle};
 use crate::deferred::{Flights, WINDOW};
-use crate::failure::{Attempt, Trouble, is_conflict, is_doubtful, passes, told};
+use crate::failure::{Attempt, Trouble, is_conflict, is_doubtful, passes, told, told_of_commit};
 use crate::keys::Keys;
 use crate::limits::LIMITS;
 use crate::moments;
 use crate::pages::{self, Started};
 use crate::view::View;
-use crate::wait::{Gone, Patience, wait, waker};
+use crate::wait::{Gone, Patience, wait, wait_while_heard, waker};
 use crate::{network, status};
 
 /// One commit in so many removes the markers of ages that are over.
 const TIDY_SAMPLE: u64 = 256;
+
+/// How long to wait for the client library's own account of why nobody answers, in milliseconds.
+const STATUS_WAIT: u32 = 300;
 
 /// Longest name of a namespace, in bytes.
 const MAX_NAMESPACE: usize = 200;
@@ -147,14 +150,21 @@ impl Fdb {
                 Ok(Err(Trouble::Final(error))) => return Err(error),
                 Ok(Err(Trouble::Fdb(error))) => {
                     client.forget();
-                    if !passes(error) || !patience.pause(env).map_err(|gone| self.gone(gone))? {
+                    if !passes(error)
+                        || !patience.pause(env).map_err(|gone| self.gone(client, gone, env))?
+                    {
                         return Err(told(error));
                     }
                     reason = Some(error);
                 }
                 Err(gone) => {
                     client.forget();
-                    return Err(self.gone_after(gone, reason));
+                    // That the cluster refused before says more than that the last attempt had too
+                    // little time.
+                    return Err(match reason.filter(|_| gone == Gone::TimedOut) {
+                        Some(reason) => told(reason),
+                        None => self.gone(client, gone, env),
+                    });
                 }
             }
             first = false;
@@ -162,22 +172,18 @@ impl Fdb {
     }
 
     /// What it means that a wait was in vain.
-    fn gone(&self, gone: Gone) -> Error {
-        match gone {
-            Gone::Interrupted => Error::Interrupted,
-            Gone::TimedOut => Error::Unavailable(format!(
-                "the FoundationDB cluster of {} does not answer",
-                self.address.cluster_file().display()
-            )),
+    fn gone(&self, client: &Client, gone: Gone, env: &dyn Environment) -> Error {
+        if gone == Gone::Interrupted {
+            return Error::Interrupted;
         }
-    }
-
-    /// The same; that the cluster refused before says more than that the last attempt had too little
-    /// time.
-    fn gone_after(&self, gone: Gone, reason: Option<FdbError>) -> Error {
-        match (gone, reason) {
-            (Gone::TimedOut, Some(reason)) => told(reason),
-            _ => self.gone(gone),
+        let file = self.address.cluster_file().display();
+        let asked = wait(client.is_misunderstood(), &mut Patience::millis(STATUS_WAIT), env);
+        match asked {
+            Ok(true) => Error::Misconfigured(format!(
+                "the FoundationDB cluster of {file} speaks another protocol than the client \
+                 library: their releases must be of one series, such as 7.3"
+            )),
+            _ => Error::Unavailable(format!("the FoundationDB cluster of {file} does not answer")),
         }
     }
 
@@ -255,7 +261,8 @@ impl Fdb {
         let mut reason = None;
         loop {
             let sent = Cell::new(false);
-            let answer = wait(attempt(client, batch, manner, Some(env), &sent), &mut patience, env);
+            let attempt = attempt(client, batch, manner, Some(env), &sent);
+            let answer = wait_while_heard(attempt, &client.heard, &mut patience, env);
             doubtful |= sent.get() && !matches!(answer, Ok(Ok(_)));
             let error = match answer {
                 Ok(Ok(version)) => return Ok(version),
@@ -266,13 +273,16 @@ impl Fdb {
                     reason = Some(error);
                     match if again { patience.pause(env) } else { Ok(false) } {
                         Ok(true) => continue,
-                        Ok(false) => told(error),
-                        Err(gone) => self.gone(gone),
+                        Ok(false) => told_of_commit(error),
+                        Err(gone) => self.gone(client, gone, env),
                     }
                 }
                 Err(gone) => {
                     client.forget();
-                    self.gone_after(gone, reason)
+                    match reason.filter(|_| gone == Gone::TimedOut) {
+                        Some(reason) => told_of_commit(reason),
+                        None => self.gone(client, gone, env),
+                    }
                 }
             };
             return if doubtful { self.resolve(batch.id, error, env) } else { Err(error) };
@@ -344,7 +354,8 @@ impl Fdb {
             }
             let oldest =
                 std::future::poll_fn(|context| self.flights.borrow_mut().poll_oldest(context));
-            wait(oldest, &mut patience, env).map_err(|gone| self.gone(gone))?;
+            let client = self.client(env)?;
+            wait(oldest, &mut patience, env).map_err(|gone| self.gone(client, gone, env))?;
         }
     }
 

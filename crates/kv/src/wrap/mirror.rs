@@ -165,6 +165,7 @@ fn passes(error: &Error) -> bool {
                 | Error::Full(_)
                 | Error::OutOfMemory(_)
                 | Error::Faulty(_)
+                | Error::Internal(_)
                 | Error::Denied(_)
         )
 }
