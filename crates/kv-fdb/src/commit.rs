@@ -1,7 +1,7 @@
 //! A batch as one transaction of FoundationDB's.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use foundationdb::Transaction;
 use foundationdb::options::{ConflictRangeType, MutationType, StreamingMode, TransactionOption};
@@ -22,6 +22,8 @@ pub(crate) struct Manner {
     /// Whether to rely on what the caller says of its checks, if that is recent enough. Once that
     /// was refused, everything is looked at.
     pub(crate) trusting: bool,
+    /// Whether an attempt was made before of which nobody knows what became.
+    pub(crate) doubtful: bool,
     /// Whether to remove the markers of ages that nobody asks for any more.
     pub(crate) tidy: bool,
 }
@@ -49,7 +51,11 @@ pub(crate) async fn attempt(
     };
     client.saw(read);
     if !trusted {
-        let marker = ask_for_marker(client, &transaction, age(read.0), batch.id);
+        let ages = match manner.doubtful {
+            true => moments::ages(client, &transaction).await?,
+            false => BTreeSet::new(),
+        };
+        let marker = ask_for_marker(client, &transaction, ages, age(read.0), batch.id);
         archived = ask_for_archived(client, &transaction, batch, false);
         let checks = ask_for_checked(client, &transaction, batch, read);
         match found(marker).await? {
@@ -70,9 +76,8 @@ pub(crate) async fn attempt(
     Writer { client, transaction: &transaction, long: long_keys(batch, &old) }.apply(batch, old)?;
     let marker = client.keys.marker(age(read.0), batch.id);
     stamp(&transaction, &marker, &BARE_VERSIONSTAMP);
-    if manner.tidy && age(read.0) > 1 {
-        let (start, end) = (client.keys.markers_from(0), client.keys.markers_from(age(read.0) - 1));
-        transaction.clear_range(&start, &end);
+    if manner.tidy {
+        remove_markers(client, &transaction).await?;
     }
     // Time passes until the version is assigned, and none must before the clock is asked.
     let due = clock.and_then(|env| client.moments.due(env.now(), read));
@@ -107,7 +112,8 @@ pub(crate) async fn settle(client: &Client, id: CommitId) -> Attempt<Outcome> {
     let transaction = client.transaction()?;
     let read = transaction.get_read_version().await? as u64;
     client.saw(Version(read));
-    let marker = ask_for_marker(client, &transaction, age(read), id);
+    let ages = moments::ages(client, &transaction).await?;
+    let marker = ask_for_marker(client, &transaction, ages, age(read), id);
     if let Some(outcome) = found(marker).await? {
         return Ok(outcome);
     }
@@ -123,17 +129,28 @@ fn get(transaction: &Transaction, key: &[u8]) -> Value {
     Box::pin(transaction.get(key, true))
 }
 
-/// The markers of an id in this age and the one before.
+/// The markers of an id in this age, the one before and others.
 fn ask_for_marker(
     client: &Client,
     transaction: &Transaction,
+    mut ages: BTreeSet<u32>,
     age: u32,
     id: CommitId,
-) -> [Value; 2] {
-    [age, age.saturating_sub(1)].map(|age| get(transaction, &client.keys.marker(age, id)))
+) -> Vec<Value> {
+    ages.extend([age, age.saturating_sub(1)]);
+    ages.into_iter().map(|age| get(transaction, &client.keys.marker(age, id))).collect()
 }
 
-async fn found(markers: [Value; 2]) -> Attempt<Option<Outcome>> {
+/// Removes the markers of ages that are over: those before all that recent commits used.
+async fn remove_markers(client: &Client, transaction: &Transaction) -> Attempt<()> {
+    if let Some(oldest) = moments::ages(client, transaction).await?.first() {
+        let (start, end) = (client.keys.markers_from(0), client.keys.markers_from(*oldest));
+        transaction.clear_range(&start, &end);
+    }
+    Ok(())
+}
+
+async fn found(markers: Vec<Value>) -> Attempt<Option<Outcome>> {
     for marker in markers {
         match marker.await?.as_deref() {
             None => {}

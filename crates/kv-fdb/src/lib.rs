@@ -37,8 +37,9 @@
 //! missing (1021, 1039, 1031) is settled by committing it again: if the marker is there, that is the
 //! answer, and if both arrive, the second finds the first. Before a failure is reported after such
 //! doubt, and whenever [`kv::Store::outcome`] says no, a fence is written in the marker's place.
-//! Markers stand under the high bits of their transaction's read version (35 minutes), so that those
-//! of an age are removed at once, and nobody's clock matters.
+//! Markers stand under the high bits of their transaction's read version, their *age* of 35 minutes,
+//! so that those of an age are removed at once. Versions may jump over ages, in disasters over
+//! hundreds; so whoever doubts looks into those that the newest moments name.
 //!
 //! # Reads
 //!

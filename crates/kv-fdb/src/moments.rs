@@ -17,6 +17,7 @@
 //! namespace, a moment means what it means to the one that wrote it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use foundationdb::future::FdbValues;
 use foundationdb::options::StreamingMode;
@@ -25,7 +26,7 @@ use kv::Version;
 
 use crate::client::Client;
 use crate::failure::{Attempt, corrupt};
-use crate::keys::Keys;
+use crate::keys::{Keys, age};
 use crate::value::VERSIONSTAMP;
 use crate::view::Pending;
 
@@ -42,6 +43,9 @@ const BEND: u64 = 15_000_000;
 
 /// So many moments on each side of a time are looked at: more than one, in case a clock was set.
 const NEIGHBOURS: usize = 8;
+
+/// The moments of the last 40 minutes and more are among the newest so many.
+const RECENT: usize = 256;
 
 /// A moment and the version of the commit that wrote it down.
 pub(crate) type Moment = (u64, Version);
@@ -163,6 +167,16 @@ pub(crate) async fn look_back(client: &Client, transaction: &Transaction, now: u
         moments.useless.set(Some(last - last % APART));
     }
     Ok(())
+}
+
+/// The ages in which commits of the last 40 minutes, and maybe older ones, put their markers. Versions
+/// may have jumped over many ages since then.
+pub(crate) async fn ages(client: &Client, transaction: &Transaction) -> Attempt<BTreeSet<u32>> {
+    let moments = Asked::before(&client.keys, transaction, u64::MAX, RECENT).arrive().await?;
+    let around = |(_, version): Moment| {
+        age(version.0.saturating_sub(2 * BEND))..=age(version.0.saturating_add(2 * BEND))
+    };
+    Ok(moments.into_iter().flat_map(around).collect())
 }
 
 /// The newest version at or before a moment, as far as can be told: rather too new, by as much as a

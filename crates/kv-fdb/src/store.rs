@@ -257,7 +257,7 @@ impl Fdb {
         let client = self.client(env)?;
         let mut patience = Patience::millis(self.options.connect_timeout);
         let tidy = env.random().is_multiple_of(TIDY_SAMPLE);
-        let mut manner = Manner { trusting: !doubtful, tidy };
+        let mut manner = Manner { trusting: !doubtful, doubtful, tidy };
         let mut reason = None;
         loop {
             let sent = Cell::new(false);
@@ -268,7 +268,7 @@ impl Fdb {
                 Ok(Ok(version)) => return Ok(version),
                 Ok(Err(Trouble::Final(error))) => error,
                 Ok(Err(Trouble::Fdb(error))) => {
-                    manner = Manner { trusting: false, tidy: false };
+                    manner = Manner { trusting: false, doubtful, tidy: false };
                     let again = is_conflict(error) || passes(error);
                     reason = Some(error);
                     match if again { patience.pause(env) } else { Ok(false) } {
