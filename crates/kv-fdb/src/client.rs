@@ -30,6 +30,8 @@ pub(crate) struct Client {
     pub(crate) heard: Cell<u64>,
     /// The newest version that was seen, and when.
     newest: Cell<Option<(Version, Instant)>>,
+    /// The first version that was seen: the client library takes none below it.
+    first: Cell<Option<Version>>,
     /// The floor, and the cluster's metadata version with which it was read.
     floor: RefCell<Option<(Option<Vec<u8>>, Version)>>,
     /// The newest view whose version is known.
@@ -50,6 +52,7 @@ impl Client {
             keys,
             heard: Cell::new(0),
             newest: Cell::new(None),
+            first: Cell::new(None),
             floor: RefCell::default(),
             shared: RefCell::default(),
             recent: RefCell::default(),
@@ -86,6 +89,9 @@ impl Client {
 
     /// Takes note of a version of the cluster's.
     pub(crate) fn saw(&self, version: Version) {
+        if self.first.get().is_none() {
+            self.first.set(Some(version));
+        }
         if self.newest.get().is_none_or(|(newest, _)| newest < version) {
             self.newest.set(Some((version, now())));
         }
@@ -95,7 +101,7 @@ impl Client {
     pub(crate) fn is_young(&self, version: Version) -> bool {
         let Some((newest, seen)) = self.newest.get() else { return false };
         let passed = u64::try_from(seen.elapsed().as_micros()).unwrap_or(u64::MAX);
-        version > Version::ZERO
+        self.first.get().is_some_and(|first| first <= version)
             && version <= newest
             && (newest.0 - version.0).saturating_add(passed) < YOUNG
     }
