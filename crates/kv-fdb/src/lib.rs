@@ -1,4 +1,4 @@
-//! The engine on FoundationDB 7.1 and newer.
+//! The engine on FoundationDB 7.3 and newer.
 //!
 //! FoundationDB is an ordered map with transactions of its own, which last for five seconds. One
 //! batch is one of its transactions, and its *commit version*, 64 bits that grow by about a million
