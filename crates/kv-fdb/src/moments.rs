@@ -44,6 +44,10 @@ const BEND: u64 = 15_000_000;
 /// So many moments on each side of a time are looked at: more than one, in case a clock was set.
 const NEIGHBOURS: usize = 8;
 
+/// How much more of the past is kept than is asked for, in microseconds: this share, up to so many.
+const LEEWAY_SHARE: u64 = 64;
+const LEEWAY: u64 = 5_000_000;
+
 /// The moments of the last 40 minutes and more are among the newest so many.
 const RECENT: usize = 256;
 
@@ -211,6 +215,13 @@ fn around(moments: &[Moment], micros: u64, now: u64) -> (Option<Moment>, Option<
     (before, moments.iter().copied().filter(fits).min_by_key(|(at, _)| *at))
 }
 
+/// A moment early enough that its version is at or below whatever was read since the given one. A
+/// read version may be two seconds old, and a moment's version as much too new as its commit took;
+/// but a short past is not made much longer.
+pub(crate) fn with_leeway(micros: u64, now: u64) -> u64 {
+    micros.saturating_sub((now.saturating_sub(micros) / LEEWAY_SHARE).min(LEEWAY))
+}
+
 /// What an earlier moment says of a later time.
 fn forth((moment, version): Moment, micros: u64) -> u64 {
     version.0.saturating_add(micros.saturating_sub(moment))
@@ -271,6 +282,15 @@ mod tests {
         }
         assert_eq!(forth((100, Version(5)), 107), 12);
         assert_eq!((back((100, Version(5)), 97), back((100, Version(5)), 0)), (2, 0));
+    }
+
+    #[test]
+    fn a_little_more_of_the_past_is_kept() {
+        let now = 10_000 * SECOND;
+        assert_eq!(with_leeway(now - 600 * SECOND, now), now - 605 * SECOND);
+        assert_eq!(with_leeway(now - 64, now), now - 65);
+        assert_eq!((with_leeway(now, now), with_leeway(now + 1, now)), (now, now + 1));
+        assert_eq!(with_leeway(0, now), 0);
     }
 
     #[test]

@@ -406,6 +406,10 @@ impl Store for Fdb {
         self.insist(client, env, |_| moments::version_at(client, micros, env.now()))
     }
 
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.version_at(moments::with_leeway(micros, env.now()), env)
+    }
+
     fn get_many(
         &self,
         keys: &[&[u8]],

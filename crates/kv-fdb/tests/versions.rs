@@ -80,6 +80,22 @@ fn a_namespace_where_little_happens_has_a_past() {
     assert!(at(hour_ago.now() - HOUR as u64) < version);
 }
 
+/// Whoever took a snapshot within the retention can read at it, though nobody had committed for a
+/// while when it was taken.
+#[test]
+fn a_horizon_is_not_above_what_was_read_since() {
+    let (cluster, env) = (Cluster::start(), Real::default());
+    let client = cluster.client();
+    put(&client, &env, b"k", b"").expect("it commits");
+    wait(1_500);
+    let moment = env.now();
+    let snapshot = client.read_version(&env).expect("it answers").version;
+    put(&client, &env, b"k", b"").expect("it commits");
+    // A long retention later.
+    let later = Shifted(Real::default(), 600_000_000);
+    assert!(client.horizon(moment, &later).expect("it answers") <= snapshot);
+}
+
 #[test]
 fn versions_that_jump_do_so_between_two_commits() {
     let (server, env) = (Server::start(), Real::default());

@@ -199,6 +199,10 @@ impl<A: Store, B: Store> Store for Mirror<A, B> {
         self.engine.version_at(micros, env)
     }
 
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.engine.horizon(micros, env)
+    }
+
     fn get_many(
         &self,
         keys: &[&[u8]],
