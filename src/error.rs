@@ -146,6 +146,10 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
             ERRCODE_IO_ERROR,
             "Its disk may be full or broken; see the log of the store's server. Nothing of this transaction was written.",
         ),
+        Error::Internal(_) => (
+            ERRCODE_INTERNAL_ERROR,
+            "See the logs of the store's servers. Nothing of this transaction was written.",
+        ),
         Error::Denied(_) => (
             ERRCODE_INSUFFICIENT_PRIVILEGE,
             "The embedded store must be writable for the server's operating system user; in Redis, the ACL of the user that fakegres.storage names must allow it.",

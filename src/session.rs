@@ -182,6 +182,11 @@ pub(crate) fn follow_settings() {
     });
 }
 
+/// Leaves the store. For the end of the process.
+pub(crate) fn leave() {
+    drop(SESSION.take());
+}
+
 /// What decides which store is used, and whether it may be: address, namespace, durable only.
 type Setting = (String, String, bool);
 

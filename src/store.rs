@@ -78,6 +78,8 @@ static ENDS_WITH_PROCESS: PerBackend<Cell<bool>> = PerBackend(Cell::new(false));
 
 #[pg_guard]
 extern "C-unwind" fn leave_fdb(_code: core::ffi::c_int, _arg: pg_sys::Datum) {
+    // What the client library lent must be given back while its network thread is there to take it.
+    crate::session::leave();
     kv_fdb::stop_network();
 }
 

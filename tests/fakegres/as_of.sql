@@ -1,15 +1,15 @@
 -- Reading as of an earlier moment.
 CREATE TABLE t (id int, v text);
 INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old');
-SELECT pg_sleep(0.01);
+SELECT pg_sleep(0.1);
 SELECT clock_timestamp() AS first \gset
-SELECT pg_sleep(0.01);
+SELECT pg_sleep(0.1);
 UPDATE t SET v = 'new' WHERE id = 1;
 DELETE FROM t WHERE id = 2;
 INSERT INTO t VALUES (4, 'new');
-SELECT pg_sleep(0.01);
+SELECT pg_sleep(0.1);
 SELECT clock_timestamp() AS second \gset
-SELECT pg_sleep(0.01);
+SELECT pg_sleep(0.1);
 UPDATE t SET v = 'newest';
 SELECT * FROM t ORDER BY id;
 SET fakegres.as_of = :'first';

@@ -29,7 +29,7 @@ pub enum LoadError {
     #[error("FoundationDB's client library cannot be loaded: {0}")]
     NotFound(String),
     /// It lacks a function, so it is too old or something else.
-    #[error("{library} is no client library of FoundationDB 7.1 or newer: it has no {function}")]
+    #[error("{library} is no client library of FoundationDB 7.3 or newer: it has no {function}")]
     Unfit {
         /// The file that was loaded.
         library: String,

@@ -6,11 +6,12 @@
 //! unchanged. A cluster file of the stand-in says `standin:standin@unix:/path/to/socket`, which
 //! FoundationDB refuses, as the stand-in refuses FoundationDB's.
 //!
-//! What it has: read versions, snapshots and their five seconds, conflict ranges, groups of commits
-//! that share a version, versionstamped values, atomic additions and maxima, `\xff/metadataVersion`,
-//! limits of keys, values and transactions, and errors on demand. What it has not: disks, more than
-//! one server, key selectors with offsets, watches, tenants, mapped ranges. Nothing that a user
-//! installs contains it.
+//! What it has: versions that only commits make, and an empty one every two seconds, snapshots and
+//! their five seconds, conflict ranges, groups of commits that share a version, versionstamped values,
+//! atomic additions and maxima, `\xff/metadataVersion`, replies that end after 80,000 bytes and at the
+//! ends of shards, limits of keys, values and transactions, and on demand errors and versions that
+//! jump. What it has not: disks, more than one server, key selectors with offsets, watches, tenants,
+//! mapped ranges. Nothing that a user installs contains it.
 
 mod client;
 pub mod server;

@@ -13,7 +13,8 @@ use kv::{Error, Result};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The versions of the interface that this engine knows.
+/// The versions of the interface that this engine knows. A library of 7.3 offers all of them, an older
+/// one lacks functions that are needed.
 pub(crate) const API_VERSIONS: std::ops::RangeInclusive<i32> = 710..=730;
 
 /// The options of TLS, where there are any.

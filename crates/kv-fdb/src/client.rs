@@ -4,13 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use foundationdb::options::TransactionOption;
+use foundationdb::options::{MutationType, TransactionOption};
 use foundationdb::{Database, FdbResult, Transaction};
-use kv::{ReadStamp, Version};
+use kv::{Environment, ReadStamp, Version};
+use serde_json::Value;
 
 use crate::failure::{Attempt, Trouble};
 use crate::hints::Hints;
 use crate::keys::Keys;
+use crate::moments::{self, Moments};
 use crate::recent::Recent;
 use crate::view::View;
 
@@ -25,14 +27,19 @@ const FORMAT: u8 = 1;
 pub(crate) struct Client {
     database: Database,
     pub(crate) keys: Keys,
+    /// Counts replies to what may take longer than any time-out.
+    pub(crate) heard: Cell<u64>,
     /// The newest version that was seen, and when.
     newest: Cell<Option<(Version, Instant)>>,
+    /// The first version that was seen: the client library takes none below it.
+    first: Cell<Option<Version>>,
     /// The floor, and the cluster's metadata version with which it was read.
     floor: RefCell<Option<(Option<Vec<u8>>, Version)>>,
     /// The newest view whose version is known.
     shared: RefCell<Option<Rc<View>>>,
     pub(crate) recent: RefCell<Recent>,
     pub(crate) hints: RefCell<Hints>,
+    pub(crate) moments: Moments,
 }
 
 #[allow(clippy::disallowed_methods, reason = "how old a version is, as far as this process knows")]
@@ -45,11 +52,14 @@ impl Client {
         Client {
             database,
             keys,
+            heard: Cell::new(0),
             newest: Cell::new(None),
+            first: Cell::new(None),
             floor: RefCell::default(),
             shared: RefCell::default(),
             recent: RefCell::default(),
             hints: RefCell::default(),
+            moments: Moments::default(),
         }
     }
 
@@ -65,8 +75,26 @@ impl Client {
         self.database.create_trx()
     }
 
+    /// Takes note of a reply.
+    pub(crate) fn heard(&self) {
+        self.heard.set(self.heard.get().wrapping_add(1));
+    }
+
+    /// Whether the servers are there and speak another protocol than the client library, which then
+    /// waits for better ones for ever.
+    pub(crate) async fn is_misunderstood(&self) -> bool {
+        let Ok(status) = self.database.get_client_status().await else { return false };
+        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+        let connections = [&status["Connections"], &status["DatabaseStatus"]["Connections"]];
+        let mut connections = connections.iter().filter_map(|list| list.as_array()).flatten();
+        connections.any(|connection| connection["Compatible"] == false)
+    }
+
     /// Takes note of a version of the cluster's.
     pub(crate) fn saw(&self, version: Version) {
+        if self.first.get().is_none() {
+            self.first.set(Some(version));
+        }
         if self.newest.get().is_none_or(|(newest, _)| newest < version) {
             self.newest.set(Some((version, now())));
         }
@@ -76,7 +104,7 @@ impl Client {
     pub(crate) fn is_young(&self, version: Version) -> bool {
         let Some((newest, seen)) = self.newest.get() else { return false };
         let passed = u64::try_from(seen.elapsed().as_micros()).unwrap_or(u64::MAX);
-        version > Version::ZERO
+        self.first.get().is_some_and(|first| first <= version)
             && version <= newest
             && (newest.0 - version.0).saturating_add(passed) < YOUNG
     }
@@ -120,23 +148,32 @@ impl Client {
         self.newest.set(None);
     }
 
-    /// Sees whether the namespace is of a format that we know, and makes it if it is not there.
-    pub(crate) async fn open(&self) -> Attempt<()> {
+    /// Sees whether the namespace is of a format that we know, and makes it if it is not there. Its
+    /// first moment is written with it, so that there is one before all that is ever committed.
+    pub(crate) async fn open(&self, env: &dyn Environment) -> Attempt<()> {
         let transaction = self.transaction()?;
+        let now = env.now();
         let version = transaction.get_read_version();
         let format = transaction.get(&self.keys.format(), false).await?;
         self.saw(Version(version.await? as u64));
         match format.as_deref() {
-            Some([FORMAT]) => Ok(()),
+            Some([FORMAT]) => moments::look_back(self, &transaction, now).await,
             Some(format) => Err(Trouble::Final(kv::Error::WrongStore(format!(
                 "the namespace has format {}; this version of fakegres knows {FORMAT}",
                 format.escape_ascii()
             )))),
             None => {
                 transaction.set(&self.keys.format(), &[FORMAT]);
-                transaction.commit().await.map_err(|error| *error)?;
+                stamp(&transaction, &self.keys.moment(now), &moments::parameter(now));
+                let committed = transaction.commit().await.map_err(|error| *error)?;
+                self.moments.wrote(now, Version(committed.committed_version()? as u64));
                 Ok(())
             }
         }
     }
+}
+
+/// Has FoundationDB write a value with the versionstamp of the commit in it.
+pub(crate) fn stamp(transaction: &Transaction, key: &[u8], parameter: &[u8]) {
+    transaction.atomic_op(key, parameter, MutationType::SetVersionstampedValue);
 }

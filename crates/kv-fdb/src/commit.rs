@@ -1,17 +1,18 @@
 //! A batch as one transaction of FoundationDB's.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use foundationdb::Transaction;
 use foundationdb::options::{ConflictRangeType, MutationType, StreamingMode, TransactionOption};
 use foundationdb::{KeySelector, RangeOption};
-use kv::{Batch, CommitId, Error, Op, Outcome, Result, STAMP, Version};
+use kv::{Batch, CommitId, Environment, Error, Op, Outcome, Result, STAMP, Version};
 
-use crate::client::Client;
+use crate::client::{Client, stamp};
 use crate::failure::{Attempt, Trouble, corrupt, is_doubtful};
 use crate::keys::{METADATA_VERSION, age};
 use crate::limits::{LIMITS, STORED_KEY};
+use crate::moments::{self, Due};
 use crate::value::{BARE_VERSIONSTAMP, PART, Stored, plain, stamped};
 use crate::view::Pending;
 
@@ -21,16 +22,19 @@ pub(crate) struct Manner {
     /// Whether to rely on what the caller says of its checks, if that is recent enough. Once that
     /// was refused, everything is looked at.
     pub(crate) trusting: bool,
+    /// Whether an attempt was made before of which nobody knows what became.
+    pub(crate) doubtful: bool,
     /// Whether to remove the markers of ages that nobody asks for any more.
     pub(crate) tidy: bool,
 }
 
 /// Tries to commit a batch. `sent` says, whatever becomes of this future, whether the commit may
-/// have reached the cluster.
+/// have reached the cluster. With a clock, a moment is written down where one is due.
 pub(crate) async fn attempt(
     client: &Client,
     batch: &Batch,
     manner: Manner,
+    clock: Option<&dyn Environment>,
     sent: &Cell<bool>,
 ) -> Attempt<Version> {
     let transaction = client.transaction()?;
@@ -47,7 +51,11 @@ pub(crate) async fn attempt(
     };
     client.saw(read);
     if !trusted {
-        let marker = ask_for_marker(client, &transaction, age(read.0), batch.id);
+        let ages = match manner.doubtful {
+            true => moments::ages(client, &transaction).await?,
+            false => BTreeSet::new(),
+        };
+        let marker = ask_for_marker(client, &transaction, ages, age(read.0), batch.id);
         archived = ask_for_archived(client, &transaction, batch, false);
         let checks = ask_for_checked(client, &transaction, batch, read);
         match found(marker).await? {
@@ -68,9 +76,13 @@ pub(crate) async fn attempt(
     Writer { client, transaction: &transaction, long: long_keys(batch, &old) }.apply(batch, old)?;
     let marker = client.keys.marker(age(read.0), batch.id);
     stamp(&transaction, &marker, &BARE_VERSIONSTAMP);
-    if manner.tidy && age(read.0) > 1 {
-        let (start, end) = (client.keys.markers_from(0), client.keys.markers_from(age(read.0) - 1));
-        transaction.clear_range(&start, &end);
+    if manner.tidy {
+        remove_markers(client, &transaction).await?;
+    }
+    // Time passes until the version is assigned, and none must before the clock is asked.
+    let due = clock.and_then(|env| client.moments.due(env.now(), read));
+    if let Some(due) = due {
+        write_moment(client, &transaction, due)?;
     }
     sent.set(true);
     let committed = transaction.commit().await.map_err(|error| {
@@ -79,7 +91,20 @@ pub(crate) async fn attempt(
     })?;
     let version = Version(committed.committed_version()? as u64);
     client.saw(version);
+    if let Some(due) = due {
+        client.moments.wrote(due.now, version);
+    }
     Ok(version)
+}
+
+fn write_moment(client: &Client, transaction: &Transaction, due: Due) -> Attempt<()> {
+    let keys = &client.keys;
+    if let Some(useless) = client.moments.useless() {
+        transaction.clear_range(&keys.moment(0), &keys.moment(useless));
+    }
+    transaction.set_option(TransactionOption::NextWriteNoWriteConflictRange)?;
+    stamp(transaction, &keys.moment(due.under), &moments::parameter(due.now));
+    Ok(())
 }
 
 /// Asks what became of a commit, and sees to it that the answer stays true.
@@ -87,7 +112,8 @@ pub(crate) async fn settle(client: &Client, id: CommitId) -> Attempt<Outcome> {
     let transaction = client.transaction()?;
     let read = transaction.get_read_version().await? as u64;
     client.saw(Version(read));
-    let marker = ask_for_marker(client, &transaction, age(read), id);
+    let ages = moments::ages(client, &transaction).await?;
+    let marker = ask_for_marker(client, &transaction, ages, age(read), id);
     if let Some(outcome) = found(marker).await? {
         return Ok(outcome);
     }
@@ -103,17 +129,28 @@ fn get(transaction: &Transaction, key: &[u8]) -> Value {
     Box::pin(transaction.get(key, true))
 }
 
-/// The markers of an id in this age and the one before.
+/// The markers of an id in this age, the one before and others.
 fn ask_for_marker(
     client: &Client,
     transaction: &Transaction,
+    mut ages: BTreeSet<u32>,
     age: u32,
     id: CommitId,
-) -> [Value; 2] {
-    [age, age.saturating_sub(1)].map(|age| get(transaction, &client.keys.marker(age, id)))
+) -> Vec<Value> {
+    ages.extend([age, age.saturating_sub(1)]);
+    ages.into_iter().map(|age| get(transaction, &client.keys.marker(age, id))).collect()
 }
 
-async fn found(markers: [Value; 2]) -> Attempt<Option<Outcome>> {
+/// Removes the markers of ages that are over: those before all that recent commits used.
+async fn remove_markers(client: &Client, transaction: &Transaction) -> Attempt<()> {
+    if let Some(oldest) = moments::ages(client, transaction).await?.first() {
+        let (start, end) = (client.keys.markers_from(0), client.keys.markers_from(*oldest));
+        transaction.clear_range(&start, &end);
+    }
+    Ok(())
+}
+
+async fn found(markers: Vec<Value>) -> Attempt<Option<Outcome>> {
     for marker in markers {
         match marker.await?.as_deref() {
             None => {}
@@ -233,6 +270,7 @@ async fn verify_range(
     };
     loop {
         let values = transaction.get_range(&option, 1, true).await?;
+        client.heard();
         for entry in values.iter() {
             verify_one(entry.value(), newest, start)?;
         }
@@ -247,8 +285,8 @@ async fn verify_range(
 enum Archive<'a> {
     /// The caller said it, without its stamp.
     Said(&'a [u8]),
-    /// It was read before, as it is stored.
-    Known(&'a [u8], Option<Vec<u8>>),
+    /// It was read before, as it is stored, without parts.
+    Known(Option<Vec<u8>>),
     /// It is being read.
     Asked(&'a [u8], Value),
 }
@@ -268,8 +306,8 @@ fn ask_for_archived<'a>(
         Op::Archive { key, .. } => {
             let stored = client.keys.data(key);
             let known = if trusted { recent.get(&stored, batch.observed) } else { None };
-            Some(match known {
-                Some(value) => Archive::Known(key, value),
+            Some(match known.filter(|value| stands_alone(value.as_deref())) {
+                Some(value) => Archive::Known(value),
                 None => Archive::Asked(key, get(transaction, &stored)),
             })
         }
@@ -278,11 +316,18 @@ fn ask_for_archived<'a>(
     batch.ops().filter_map(archive).collect()
 }
 
+/// Whether a value that was read after the version that is observed may be taken for the one of that
+/// version. If another one stood there then, the commit is refused; but the parts of a long value are
+/// read at the observed version, and would belong to that other one.
+fn stands_alone(stored: Option<&[u8]>) -> bool {
+    stored.is_none_or(|stored| Stored::decode(stored).is_ok_and(|stored| stored.rest == 0))
+}
+
 impl Archive<'_> {
     async fn complete(self, client: &Client, transaction: &Transaction) -> Attempt<Old> {
         match self {
             Archive::Said(value) => Ok(Some((value.to_vec(), false))),
-            Archive::Known(key, value) => old(client, transaction, key, value.as_deref()).await,
+            Archive::Known(value) => old(client, transaction, &[], value.as_deref()).await,
             Archive::Asked(key, value) => {
                 old(client, transaction, key, value.await?.as_deref()).await
             }
@@ -326,10 +371,6 @@ fn long_keys<'a>(batch: &'a Batch, old: &[Old]) -> HashSet<&'a [u8]> {
     });
     let long = archived.zip(old).filter(|(_, old)| old.as_ref().is_some_and(|(_, long)| *long));
     long.map(|(key, _)| key).collect()
-}
-
-fn stamp(transaction: &Transaction, key: &[u8], parameter: &[u8]) {
-    transaction.atomic_op(key, parameter, MutationType::SetVersionstampedValue);
 }
 
 /// Puts the operations of a batch into a transaction, in their order.

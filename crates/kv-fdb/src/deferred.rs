@@ -60,8 +60,9 @@ impl Flights {
         let batch = Rc::new(batch);
         let sent = Rc::new(Cell::new(false));
         let (its_batch, its_sent) = (Rc::clone(&batch), Rc::clone(&sent));
-        let manner = Manner { trusting: true, tidy: false };
-        let future = Box::pin(async move { attempt(&client, &its_batch, manner, &its_sent).await });
+        let manner = Manner { trusting: true, doubtful: false, tidy: false };
+        let future =
+            Box::pin(async move { attempt(&client, &its_batch, manner, None, &its_sent).await });
         self.flights.push_back(Flight { batch, sent, future, landed: None, keys });
     }
 

@@ -92,11 +92,6 @@ impl Keys {
     pub(crate) fn moment(&self, micros: u64) -> Vec<u8> {
         self.key(MOMENTS, &[&micros.to_be_bytes()])
     }
-
-    /// The moment that a key of [`Keys::moment`] stands for.
-    pub(crate) fn micros(&self, stored: &[u8]) -> Option<u64> {
-        Some(u64::from_be_bytes(self.user(stored).try_into().ok()?))
-    }
 }
 
 /// Bytes of which none of two different ones is the beginning of the other when `00 00` follows,
@@ -127,7 +122,6 @@ mod tests {
         let marker = keys.marker(1, CommitId([7; 16]));
         assert_eq!(marker, [b"fakegres\0n\0\x03\0\0\0\x01".as_slice(), &[7; 16]].concat());
         assert_eq!(keys.moment(2), b"fakegres\0n\0\x04\0\0\0\0\0\0\0\x02");
-        assert_eq!(keys.micros(&keys.moment(2)), Some(2));
         assert_eq!(age(1 << 31), 1);
     }
 

@@ -1,4 +1,4 @@
-//! The engine on FoundationDB 7.1 and newer.
+//! The engine on FoundationDB 7.3 and newer.
 //!
 //! FoundationDB is an ordered map with transactions of its own, which last for five seconds. One
 //! batch is one of its transactions, and its *commit version*, 64 bits that grow by about a million
@@ -9,7 +9,7 @@
 //! "fakegres" 00 n 00 01 key            value, as `value` writes it
 //! "fakegres" 00 n 00 02 escaped key …  the rest of a value of more than 90,000 bytes
 //! "fakegres" 00 n 00 03 age id         versionstamp of the commit with this id, empty for a fence
-//! "fakegres" 00 n 00 04 micros         version at a moment
+//! "fakegres" 00 n 00 04 micros         versionstamp and micros(8) of a moment
 //! ```
 //!
 //! # Versions
@@ -37,8 +37,9 @@
 //! missing (1021, 1039, 1031) is settled by committing it again: if the marker is there, that is the
 //! answer, and if both arrive, the second finds the first. Before a failure is reported after such
 //! doubt, and whenever [`kv::Store::outcome`] says no, a fence is written in the marker's place.
-//! Markers stand under the high bits of their transaction's read version (35 minutes), so that those
-//! of an age are removed at once, and nobody's clock matters.
+//! Markers stand under the high bits of their transaction's read version, their *age* of 35 minutes,
+//! so that those of an age are removed at once. Versions may jump over ages, in disasters over
+//! hundreds; so whoever doubts looks into those that the newest moments name.
 //!
 //! # Reads
 //!

@@ -13,6 +13,9 @@ use nix::sys::signal::SigSet;
 
 use crate::address::{API_VERSIONS, Address, Tls};
 
+/// Size of the network thread's stack, in bytes: what FoundationDB's own programs give to theirs.
+const STACK: usize = 8 << 20;
+
 /// What holds for the whole process, whatever cluster a handle is for.
 #[derive(Clone, PartialEq, Eq)]
 struct Settings {
@@ -127,7 +130,7 @@ fn boot(version: i32, tls: &Tls) -> FdbResult<(NetworkStop, JoinHandle<()>)> {
 fn boot_quietly(version: i32, tls: &Tls) -> FdbResult<(NetworkStop, JoinHandle<()>)> {
     let builder = FdbApiBuilder::default().set_runtime_version(version).build()?;
     let (runner, wait) = with_options(builder, tls)?.build()?;
-    let thread = std::thread::Builder::new().name("fdb-network".into());
+    let thread = std::thread::Builder::new().name("fdb-network".into()).stack_size(STACK);
     let thread = thread.spawn(move || run(runner)).map_err(|_| {
         // 1500: platform_error.
         foundationdb::FdbError::from_code(1500)

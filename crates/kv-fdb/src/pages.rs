@@ -31,8 +31,11 @@ pub(crate) fn start(client: &Client, view: Rc<View>, request: &ScanRequest) -> S
     Started { view, values }
 }
 
-/// The range as it is stored. `EXACT` has the client library go on until it has as much as is wanted;
-/// the other modes end replies where they would be dear to somebody who wants little of them.
+/// The range as it is stored. With a limit in bytes, FoundationDB's client library gives what one
+/// server said in one reply: at most 80,000 bytes, and nothing from behind the end of a shard. Whoever
+/// reads on asks for the next page while he looks at this one, which takes no more round trips than if
+/// the library asked for more by itself, and wants less memory. `EXACT` has no lower limit of its own,
+/// as the other modes have.
 fn ask(client: &Client, view: &View, request: &ScanRequest) -> Pending<FdbValues> {
     let option = RangeOption {
         begin: KeySelector::first_greater_or_equal(client.keys.data(&request.start)),

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
-use foundationdb::{Database, FdbError};
+use foundationdb::Database;
 use kv::{
     Batch, CommitId, Durability, Environment, Error, Limits, Mapping, Outcome, Page, ReadStamp,
     Result, ScanRequest, Status, Store, Ticket, Version,
@@ -20,23 +19,23 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::commit::{Manner, attempt, settle};
 use crate::deferred::{Flights, WINDOW};
-use crate::failure::{Attempt, Trouble, is_conflict, is_doubtful, passes, told};
+use crate::failure::{Attempt, Trouble, is_conflict, is_doubtful, passes, told, told_of_commit};
 use crate::keys::Keys;
 use crate::limits::LIMITS;
-use crate::moments::{self, Sampler};
+use crate::moments;
 use crate::pages::{self, Started};
 use crate::view::View;
-use crate::wait::{Gone, Patience, wait, waker};
+use crate::wait::{Gone, Patience, wait, wait_while_heard, waker};
 use crate::{network, status};
 
 /// One commit in so many removes the markers of ages that are over.
 const TIDY_SAMPLE: u64 = 256;
 
+/// How long to wait for the client library's own account of why nobody answers, in milliseconds.
+const STATUS_WAIT: u32 = 300;
+
 /// Longest name of a namespace, in bytes.
 const MAX_NAMESPACE: usize = 200;
-
-/// Something under way for which nobody waits.
-type Sampling = Pin<Box<dyn Future<Output = Attempt<()>>>>;
 
 /// How an [`Fdb`] works.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,9 +66,6 @@ pub struct Fdb {
     flights: RefCell<Flights>,
     /// Why a deferred batch failed, until somebody is told.
     failed: RefCell<Option<Error>>,
-    sampler: Sampler,
-    /// A moment being written down, for which nobody waits.
-    sampling: RefCell<Option<Sampling>>,
 }
 
 impl fmt::Debug for Fdb {
@@ -104,8 +100,6 @@ impl Fdb {
             next_ticket: Cell::new(1),
             flights: RefCell::default(),
             failed: RefCell::default(),
-            sampler: Sampler::default(),
-            sampling: RefCell::default(),
         })
     }
 
@@ -132,7 +126,7 @@ impl Fdb {
         })?;
         let database = Database::from_path(path).map_err(told)?;
         let client = Rc::new(Client::new(database, Keys::of(&self.namespace)));
-        self.insist(&client, env, |_| client.open())?;
+        self.insist(&client, env, |_| client.open(env))?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -156,14 +150,21 @@ impl Fdb {
                 Ok(Err(Trouble::Final(error))) => return Err(error),
                 Ok(Err(Trouble::Fdb(error))) => {
                     client.forget();
-                    if !passes(error) || !patience.pause(env).map_err(|gone| self.gone(gone))? {
+                    if !passes(error)
+                        || !patience.pause(env).map_err(|gone| self.gone(client, gone, env))?
+                    {
                         return Err(told(error));
                     }
                     reason = Some(error);
                 }
                 Err(gone) => {
                     client.forget();
-                    return Err(self.gone_after(gone, reason));
+                    // That the cluster refused before says more than that the last attempt had too
+                    // little time.
+                    return Err(match reason.filter(|_| gone == Gone::TimedOut) {
+                        Some(reason) => told(reason),
+                        None => self.gone(client, gone, env),
+                    });
                 }
             }
             first = false;
@@ -171,22 +172,18 @@ impl Fdb {
     }
 
     /// What it means that a wait was in vain.
-    fn gone(&self, gone: Gone) -> Error {
-        match gone {
-            Gone::Interrupted => Error::Interrupted,
-            Gone::TimedOut => Error::Unavailable(format!(
-                "the FoundationDB cluster of {} does not answer",
-                self.address.cluster_file().display()
-            )),
+    fn gone(&self, client: &Client, gone: Gone, env: &dyn Environment) -> Error {
+        if gone == Gone::Interrupted {
+            return Error::Interrupted;
         }
-    }
-
-    /// The same; that the cluster refused before says more than that the last attempt had too little
-    /// time.
-    fn gone_after(&self, gone: Gone, reason: Option<FdbError>) -> Error {
-        match (gone, reason) {
-            (Gone::TimedOut, Some(reason)) => told(reason),
-            _ => self.gone(gone),
+        let file = self.address.cluster_file().display();
+        let asked = wait(client.is_misunderstood(), &mut Patience::millis(STATUS_WAIT), env);
+        match asked {
+            Ok(true) => Error::Misconfigured(format!(
+                "the FoundationDB cluster of {file} speaks another protocol than the client \
+                 library: their releases must be of one series, such as 7.3"
+            )),
+            _ => Error::Unavailable(format!("the FoundationDB cluster of {file} does not answer")),
         }
     }
 
@@ -260,28 +257,32 @@ impl Fdb {
         let client = self.client(env)?;
         let mut patience = Patience::millis(self.options.connect_timeout);
         let tidy = env.random().is_multiple_of(TIDY_SAMPLE);
-        let mut manner = Manner { trusting: !doubtful, tidy };
+        let mut manner = Manner { trusting: !doubtful, doubtful, tidy };
         let mut reason = None;
         loop {
             let sent = Cell::new(false);
-            let answer = wait(attempt(client, batch, manner, &sent), &mut patience, env);
+            let attempt = attempt(client, batch, manner, Some(env), &sent);
+            let answer = wait_while_heard(attempt, &client.heard, &mut patience, env);
             doubtful |= sent.get() && !matches!(answer, Ok(Ok(_)));
             let error = match answer {
                 Ok(Ok(version)) => return Ok(version),
                 Ok(Err(Trouble::Final(error))) => error,
                 Ok(Err(Trouble::Fdb(error))) => {
-                    manner = Manner { trusting: false, tidy: false };
+                    manner = Manner { trusting: false, doubtful, tidy: false };
                     let again = is_conflict(error) || passes(error);
                     reason = Some(error);
                     match if again { patience.pause(env) } else { Ok(false) } {
                         Ok(true) => continue,
-                        Ok(false) => told(error),
-                        Err(gone) => self.gone(gone),
+                        Ok(false) => told_of_commit(error),
+                        Err(gone) => self.gone(client, gone, env),
                     }
                 }
                 Err(gone) => {
                     client.forget();
-                    self.gone_after(gone, reason)
+                    match reason.filter(|_| gone == Gone::TimedOut) {
+                        Some(reason) => told_of_commit(reason),
+                        None => self.gone(client, gone, env),
+                    }
                 }
             };
             return if doubtful { self.resolve(batch.id, error, env) } else { Err(error) };
@@ -353,7 +354,8 @@ impl Fdb {
             }
             let oldest =
                 std::future::poll_fn(|context| self.flights.borrow_mut().poll_oldest(context));
-            wait(oldest, &mut patience, env).map_err(|gone| self.gone(gone))?;
+            let client = self.client(env)?;
+            wait(oldest, &mut patience, env).map_err(|gone| self.gone(client, gone, env))?;
         }
     }
 
@@ -373,22 +375,6 @@ impl Fdb {
                 Err(Error::Interrupted)
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// Lets a moment be written down now and then.
-    fn sample(&self, env: &dyn Environment) {
-        let Some(client) = self.client.get() else { return };
-        let mut sampling = self.sampling.borrow_mut();
-        if sampling.is_none() && self.sampler.is_due(env.now()) {
-            let (client, now) = (Rc::clone(client), env.now());
-            *sampling = Some(Box::pin(async move { moments::sample(&client, now).await }));
-        }
-        let done = sampling.as_mut().is_some_and(|sampling| {
-            sampling.as_mut().poll(&mut Context::from_waker(&waker())).is_ready()
-        });
-        if done {
-            *sampling = None;
         }
     }
 }
@@ -418,6 +404,10 @@ impl Store for Fdb {
     fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
         let client = self.client(env)?;
         self.insist(client, env, |_| moments::version_at(client, micros, env.now()))
+    }
+
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.version_at(moments::with_leeway(micros, env.now()), env)
     }
 
     fn get_many(
@@ -508,9 +498,7 @@ impl Store for Fdb {
             return Ok(Version::ZERO);
         }
         self.land(0, env)?;
-        let version = self.commit_now(batch, false, env)?;
-        self.sample(env);
-        Ok(version)
+        self.commit_now(batch, false, env)
     }
 
     fn flush(&self, env: &dyn Environment) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Waiting for what the network thread brings, in slices, between which the caller is asked whether
 //! to stop.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,13 +27,14 @@ pub(crate) enum Gone {
 #[derive(Debug)]
 pub(crate) struct Patience {
     until: Instant,
+    length: Duration,
     pause: Duration,
 }
 
 impl Patience {
     pub(crate) fn millis(millis: u32) -> Patience {
-        let until = now() + Duration::from_millis(millis.into());
-        Patience { until, pause: Duration::from_millis(1) }
+        let length = Duration::from_millis(millis.into());
+        Patience { until: now() + length, length, pause: Duration::from_millis(1) }
     }
 
     /// Waits a little before something is tried again, longer each time. False if the time is over.
@@ -78,9 +80,21 @@ pub(crate) fn wait<F: Future>(
     patience: &mut Patience,
     env: &dyn Environment,
 ) -> Result<F::Output, Gone> {
+    wait_while_heard(future, &Cell::new(0), patience, env)
+}
+
+/// Waits for a future that counts what it hears: as long as that grows within the time-out, the time
+/// is not over.
+pub(crate) fn wait_while_heard<F: Future>(
+    future: F,
+    heard: &Cell<u64>,
+    patience: &mut Patience,
+    env: &dyn Environment,
+) -> Result<F::Output, Gone> {
     let waker = waker();
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
+    let (mut until, mut last) = (patience.until, heard.get());
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Ok(output);
@@ -88,7 +102,11 @@ pub(crate) fn wait<F: Future>(
         if env.interrupted() {
             return Err(Gone::Interrupted);
         }
-        let left = patience.until.saturating_duration_since(now());
+        if heard.get() != last {
+            last = heard.get();
+            until = until.max(now() + patience.length);
+        }
+        let left = until.saturating_duration_since(now());
         if left.is_zero() {
             return Err(Gone::TimedOut);
         }

@@ -383,3 +383,17 @@ fn the_status_says_what_a_person_wants_to_know() {
     let detail = |name: &str| status.details.iter().find(|(known, _)| known == name);
     assert!(detail("latency of a read version").is_some() && detail("client library").is_some());
 }
+
+#[test]
+fn a_long_value_that_another_replaces_is_no_damage() {
+    let (server, env) = (Server::start(), Real::default());
+    let (client, other) = (server.client(), server.client());
+    put(&other, &env, b"k", &[1; 200_000]).expect("it commits");
+    let seen = client.read_version(&env).expect("it answers").version;
+    let second = put(&other, &env, b"k", &[2; 100_000]).expect("it commits");
+    assert!(get(&client, &env, b"k").expect("it answers").is_some());
+    // What is observed is older than what was read of the value.
+    client.commit(&checked(&env, seen, second), &env).expect("the check passes");
+    assert_eq!(get(&client, &env, b"old"), Ok(Some(vec![2; 100_000])));
+    assert_eq!(get(&client, &env, b"k").expect("it answers").map(|value| value.len()), Some(12));
+}

@@ -213,6 +213,7 @@ fn put_error(bytes: &mut Vec<u8>, tag: u8, error: &Error) {
         | Error::ReadOnly(text)
         | Error::OutOfMemory(text)
         | Error::Faulty(text)
+        | Error::Internal(text)
         | Error::Unauthorized(text)
         | Error::NotDurable(text)
         | Error::LostData(text) => (2, text.as_bytes()),

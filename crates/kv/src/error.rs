@@ -58,6 +58,9 @@ pub enum Error {
     /// The store cannot write to its own disk and takes no writes until it can. Nothing was applied.
     #[error("the store cannot write to its disk: {0}")]
     Faulty(String),
+    /// The store, or its client library, failed in a way of which nobody here knows the reason.
+    #[error("the store failed: {0}")]
+    Internal(String),
     /// The store takes no writes, or not from us.
     #[error("the store refused: {0}")]
     Denied(String),

@@ -23,6 +23,9 @@ macro_rules! forward {
             fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
                 (**self).version_at(micros, env)
             }
+            fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+                (**self).horizon(micros, env)
+            }
             fn get_many(
                 &self,
                 keys: &[&[u8]],

@@ -284,6 +284,13 @@ pub trait Store {
     /// same as at the commit before it, and may still be above the floor where that is not.
     fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version>;
 
+    /// The version up to which history may be forgotten if what was seen at or after a moment is to
+    /// stay: at or below every version that this store showed since then. Where the newest version
+    /// is shown at once it is the one of that moment.
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.version_at(micros, env)
+    }
+
     /// Replaces the contents of `page` by one entry per key, in the order given; a key that is
     /// not there has no value ([`Page::get`] is `None`). One round trip.
     fn get_many(&self, keys: &[&[u8]], page: &mut Page, env: &dyn Environment)

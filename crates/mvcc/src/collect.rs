@@ -82,7 +82,7 @@ pub fn collect(
 /// Raises the floor, and the mark under which tombstones may be removed, to the retention horizon.
 /// Returns the floor in force.
 fn raise_floor(store: &dyn Store, env: &dyn Environment, retention: u64) -> Result<Version> {
-    let horizon = store.version_at(env.now().saturating_sub(retention), env)?;
+    let horizon = store.horizon(env.now().saturating_sub(retention), env)?;
     let mut page = Page::default();
     for _ in 0..ATTEMPTS {
         let stamp = store.get_many(&[COLLECTED], &mut page, env)?;

@@ -294,8 +294,8 @@ impl Transaction {
             return Ok(());
         }
         let lagging = now.saturating_sub(retention.saturating_add(retention / 10));
-        if self.store.version_at(lagging, &*self.env)? > self.floor.get() {
-            let floor = self.store.version_at(now.saturating_sub(retention), &*self.env)?;
+        if self.store.horizon(lagging, &*self.env)? > self.floor.get() {
+            let floor = self.store.horizon(now.saturating_sub(retention), &*self.env)?;
             batch.raise_floor(floor);
         }
         Ok(())

@@ -99,7 +99,7 @@ library! {
 
     fn fdb_error_predicate(predicate: c_int, code: c_int) -> c_int {
         let maybe = matches!(code, 1021 | 1039);
-        let not = matches!(code, 1007 | 1009 | 1020 | 1037 | 1038 | 1042 | 1051 | 1078 | 1213);
+        let not = matches!(code, 1007 | 1009 | 1020 | 1037 | 1038 | 1042 | 1051 | 1078 | 1213 | 1223);
         let is = match predicate {
             50000 => maybe || not,
             50001 => maybe,
@@ -156,8 +156,17 @@ library! {
         })
     }
 
-    fn fdb_future_get_key(_future: *mut c_void, _key: *mut *const u8, _length: *mut c_int) -> c_int {
-        UNSUPPORTED
+    fn fdb_future_get_key(future: *mut c_void, key: *mut *const u8, length: *mut c_int) -> c_int {
+        let mut found: (*const u8, c_int) = (std::ptr::null(), 0);
+        let code = look(future, &raw mut found, |answer| match answer {
+            Answer::Value(Some(value)) => Some((value.as_ptr(), value.len() as c_int)),
+            _ => None,
+        });
+        if code == 0 {
+            key.write(found.0);
+            length.write(found.1);
+        }
+        code
     }
 
     fn fdb_future_get_value(
@@ -250,7 +259,10 @@ library! {
     }
 
     fn fdb_database_get_main_thread_busyness(_database: *mut c_void) -> c_double { 0.0 }
-    fn fdb_database_get_client_status(_database: *mut c_void) -> *mut c_void { unsupported() }
+    fn fdb_database_get_client_status(database: *mut c_void) -> *mut c_void {
+        let status = borrow::<Database>(database).status();
+        give(Future::ready(Ok(Answer::Value(Some(status)))))
+    }
 
     fn fdb_transaction_destroy(transaction: *mut c_void) {
         drop(Box::from_raw(transaction.cast::<Transaction>()));
@@ -334,14 +346,19 @@ library! {
             bound(bytes(begin, begin_length), begin_or_equal),
             bound(bytes(end, end_length), end_or_equal),
         );
-        // EXACT has no limit of its own; the others are about what a server sends at once.
+        // EXACT without a limit in bytes goes on until it has its rows; everything else is content
+        // with what a server sends at once.
         let exact = mode == 0;
-        let most = if exact { u64::MAX >> 1 } else { 80_000 };
-        let or_most = |limit: c_int, most: u64| if limit > 0 { most.min(limit as u64) } else { most };
         if exact && limit <= 0 && target_bytes <= 0 {
             return give(Future::ready(Err(2210)));
         }
-        let limits = (or_most(limit, u64::MAX >> 1), or_most(target_bytes, most));
+        let rows = if limit > 0 { limit as u64 } else { u64::MAX >> 1 };
+        let bytes = match target_bytes {
+            0 if exact => 0,
+            0 => 80_000,
+            target => target as u64,
+        };
+        let limits = (rows, bytes);
         let transaction = borrow::<Transaction>(transaction);
         give(transaction.get_range(range, limits, snapshot != 0, reverse != 0))
     }

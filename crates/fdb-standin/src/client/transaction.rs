@@ -1,6 +1,7 @@
 //! What a transaction collects, and what it asks.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::future::{Answer, Entries, Future};
@@ -8,6 +9,7 @@ use super::link::Link;
 use crate::server::{BYTE_MAX, CLEAR_RANGE, SET, STAMPED_VALUE};
 use crate::wire::{COMMIT, GET, GRV, RANGE, Reader, Writer};
 
+const TOO_OLD: i32 = 1007;
 const INVALID_OPERATION: i32 = 2000;
 const OUTSIDE_LEGAL_RANGE: i32 = 2004;
 const NOT_COMMITTED_YET: i32 = 2021;
@@ -27,21 +29,38 @@ const STATUS_JSON: &[u8] = br#"{"client":{"database_status":{"available":true}},
 
 type Bytes = Vec<u8>;
 
-/// A database: the connection that all of its transactions share.
+/// What a mutation and a range count beside their bytes, in bytes.
+const MUTATION: usize = 44;
+const RANGE_SIZE: usize = 24;
+
+/// A database: what all of its transactions share.
 pub(super) struct Database {
     link: Arc<Link>,
+    /// The lowest read version that the cluster gave it; the highest number before it gave any.
+    lowest: Arc<AtomicU64>,
+    understood: bool,
 }
 
 impl Database {
-    /// Of a cluster file; 2104 (`connection_string_invalid`) if it is not the stand-in's.
+    /// Of a cluster file; 2104 (`connection_string_invalid`) if it is not the stand-in's. One that
+    /// begins with `foreign:` is of a cluster that speaks another protocol: it never answers.
     pub(super) fn open(path: &str) -> Result<Database, i32> {
         let text = std::fs::read_to_string(path).map_err(|_| 1515)?;
-        let socket = text.trim().split_once("@unix:").ok_or(2104)?.1;
-        Ok(Database { link: Link::open(PathBuf::from(socket)) })
+        let (name, socket) = text.trim().split_once("@unix:").ok_or(2104)?;
+        let understood = !name.starts_with("foreign:");
+        let socket = if understood { PathBuf::from(socket) } else { PathBuf::from("/nowhere") };
+        let lowest = Arc::new(AtomicU64::new(u64::MAX));
+        Ok(Database { link: Link::open(socket), lowest, understood })
     }
 
     pub(super) fn transaction(&self) -> Transaction {
-        Transaction { link: Arc::clone(&self.link), state: Arc::default() }
+        let (link, lowest) = (Arc::clone(&self.link), Arc::clone(&self.lowest));
+        Transaction { link, lowest, state: Arc::default() }
+    }
+
+    /// What the library knows of its connections, in JSON.
+    pub(super) fn status(&self) -> Vec<u8> {
+        format!(r#"{{"Connections":[{{"Compatible":{}}}]}}"#, self.understood).into_bytes()
     }
 }
 
@@ -71,6 +90,7 @@ struct State {
 
 pub(super) struct Transaction {
     link: Arc<Link>,
+    lowest: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -133,10 +153,30 @@ impl Transaction {
             ReadVersion::Unasked => {
                 state.read_version = ReadVersion::Asked(vec![Box::new(then)]);
                 drop(state);
-                let its = Arc::clone(&self.state);
-                self.link.ask(vec![GRV], move |answer| arrive(&its, answer));
+                let (its, lowest) = (Arc::clone(&self.state), Arc::clone(&self.lowest));
+                self.link.ask(vec![GRV], move |answer| arrive(&its, &lowest, answer));
             }
         }
+    }
+
+    /// Asks for something at the read version, which must not be below all that the cluster gave.
+    fn ask_at(
+        &self,
+        future: &Arc<Future>,
+        request: impl FnOnce(u64) -> Vec<u8> + Send + 'static,
+        read: fn(&[u8]) -> Answer,
+    ) {
+        let (its, link, lowest) =
+            (Arc::clone(future), Arc::clone(&self.link), Arc::clone(&self.lowest));
+        self.with_version(move |known| match known {
+            Err(code) => its.answer(Err(code)),
+            Ok((version, _)) if version < lowest.load(Ordering::Acquire) => {
+                its.answer(Err(TOO_OLD));
+            }
+            Ok((version, _)) => {
+                link.ask(request(version), move |answer| its.answer(answer.map(read)));
+            }
+        });
     }
 
     pub(super) fn get_read_version(&self) -> Arc<Future> {
@@ -167,35 +207,21 @@ impl Transaction {
         }
         let key = key.to_vec();
         let future = self.new_future();
-        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
-        self.with_version(move |known| match known {
-            Err(code) => its.answer(Err(code)),
-            Ok((version, _)) => {
-                let mut request = Writer::default();
-                request.byte(GET).number(version).bytes(&key);
-                link.ask(request.0, move |answer| {
-                    its.answer(answer.map(|bytes| Answer::Value(Reader(bytes).optional())));
-                });
-            }
-        });
+        self.ask_at(&future, move |version| get_request(version, &key), value);
         future
     }
 
     /// Comes with the read version, or has to be asked for if that was set.
     fn get_metadata_version(&self) -> Arc<Future> {
         let future = self.new_future();
-        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
         let set = matches!(self.state().read_version, ReadVersion::Known(_, None));
-        self.with_version(move |known| match known {
-            Err(code) => its.answer(Err(code)),
-            Ok((version, _)) if set => {
-                let mut request = Writer::default();
-                request.byte(GET).number(version).bytes(METADATA_VERSION);
-                link.ask(request.0, move |answer| {
-                    its.answer(answer.map(|bytes| Answer::Value(Reader(bytes).optional())));
-                });
-            }
-            Ok((_, metadata)) => its.answer(Ok(Answer::Value(metadata.clone()))),
+        if set {
+            self.ask_at(&future, |version| get_request(version, METADATA_VERSION), value);
+            return future;
+        }
+        let its = Arc::clone(&future);
+        self.with_version(move |known| {
+            its.answer(known.map(|(_, metadata)| Answer::Value(metadata.clone())));
         });
         future
     }
@@ -214,16 +240,13 @@ impl Transaction {
             self.state().reads.push((start.clone(), end.clone()));
         }
         let future = self.new_future();
-        let (its, link) = (Arc::clone(&future), Arc::clone(&self.link));
-        self.with_version(move |known| match known {
-            Err(code) => its.answer(Err(code)),
-            Ok((version, _)) => {
-                let mut request = Writer::default();
-                request.byte(RANGE).number(version).bytes(&start).bytes(&end);
-                request.number(limits.0).number(limits.1).byte(reverse.into());
-                link.ask(request.0, move |answer| its.answer(answer.map(entries)));
-            }
-        });
+        let request = move |version| {
+            let mut request = Writer::default();
+            request.byte(RANGE).number(version).bytes(&start).bytes(&end);
+            request.number(limits.0).number(limits.1).byte(reverse.into());
+            request.0
+        };
+        self.ask_at(&future, request, entries);
         future
     }
 
@@ -234,7 +257,7 @@ impl Transaction {
             state.failed = state.failed.or(Some(code));
             return;
         }
-        if conflict && key != METADATA_VERSION {
+        if conflict {
             let end = if kind == CLEAR_RANGE { value.to_vec() } else { [key, &[0]].concat() };
             state.writes.push((key.to_vec(), end));
         }
@@ -263,8 +286,9 @@ impl Transaction {
             return Future::ready(Ok(Answer::Done));
         }
         let ranges = state.reads.iter().chain(&state.writes);
-        let size = ranges.map(|(start, end)| start.len() + end.len()).sum::<usize>()
-            + state.mutations.iter().map(|(_, key, value)| key.len() + value.len()).sum::<usize>();
+        let mutations = state.mutations.iter();
+        let size = ranges.map(|(start, end)| start.len() + end.len() + RANGE_SIZE).sum::<usize>()
+            + mutations.map(|(_, key, value)| key.len() + value.len() + MUTATION).sum::<usize>();
         if size > MAX_TRANSACTION {
             return Future::ready(Err(TRANSACTION_TOO_LARGE));
         }
@@ -308,11 +332,14 @@ impl Drop for Transaction {
 }
 
 /// The read version has arrived: whoever waits for it goes on.
-fn arrive(state: &Mutex<State>, answer: Result<&[u8], i32>) {
+fn arrive(state: &Mutex<State>, lowest: &AtomicU64, answer: Result<&[u8], i32>) {
     let known = answer.map(|bytes| {
         let mut reader = Reader(bytes);
         (reader.number(), reader.optional())
     });
+    if let Ok((version, _)) = &known {
+        lowest.fetch_min(*version, Ordering::AcqRel);
+    }
     let mut state = lock(state);
     let next = match &known {
         Ok((version, metadata)) => ReadVersion::Known(*version, Some(metadata.clone())),
@@ -325,6 +352,16 @@ fn arrive(state: &Mutex<State>, answer: Result<&[u8], i32>) {
     for then in waiting {
         then(known.as_ref().map(|(version, metadata)| (*version, metadata)).map_err(|code| *code));
     }
+}
+
+fn get_request(version: u64, key: &[u8]) -> Vec<u8> {
+    let mut request = Writer::default();
+    request.byte(GET).number(version).bytes(key);
+    request.0
+}
+
+fn value(bytes: &[u8]) -> Answer {
+    Answer::Value(Reader(bytes).optional())
 }
 
 fn entries(bytes: &[u8]) -> Answer {

@@ -15,6 +15,12 @@ const INVALID: i32 = 2000;
 /// How long a version can be read, in versions.
 const KEPT: u64 = 5_000_000;
 
+/// Most bytes of one reply.
+const REPLY: usize = 80_000;
+
+/// A shard ends behind one key in so many.
+const SHARD: u32 = 256;
+
 const METADATA_VERSION: &[u8] = b"\xff/metadataVersion";
 
 type Value = Option<Arc<Vec<u8>>>;
@@ -64,13 +70,36 @@ pub(crate) struct Data {
     written: VecDeque<(u64, Vec<u8>)>,
     /// The newest version that can be read.
     pub(crate) version: u64,
+    /// When it was made, by the clock.
+    made: u64,
+}
+
+/// What of a range is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) rows: usize,
+    /// What one reply may hold, or none for as many replies as it takes.
+    pub(crate) bytes: Option<usize>,
+    pub(crate) reverse: bool,
 }
 
 impl Data {
-    /// The next version, at least what the clock says.
+    /// A cluster whose versions begin now.
+    pub(crate) fn begin(clock: u64) -> Data {
+        Data { version: 1, made: clock, ..Data::default() }
+    }
+
+    /// The next version, as many later as microseconds have passed, but no more than are kept. Only
+    /// commits make versions.
     pub(crate) fn advance(&mut self, clock: u64) -> u64 {
-        self.version = clock.max(self.version + 1);
+        self.version += clock.saturating_sub(self.made).clamp(1, KEPT);
+        self.made = clock;
         self.version
+    }
+
+    /// What a recovery of the cluster does to versions.
+    pub(crate) fn jump(&mut self, versions: u64) {
+        self.version += versions;
     }
 
     pub(crate) fn metadata_version(&self) -> Value {
@@ -94,22 +123,21 @@ impl Data {
         Ok(self.value(key, version))
     }
 
-    /// Entries of a range until one reaches a limit, and whether there are more.
+    /// Entries of a range until one reaches a limit, and whether there may be more.
     pub(crate) fn range(
         &self,
         start: &[u8],
         end: &[u8],
         version: u64,
-        limits: (usize, usize),
-        reverse: bool,
+        want: Want,
     ) -> Result<(Entries, bool), i32> {
         self.check(version)?;
         let range = self.keys.range::<[u8], _>((Included(start), Excluded(end.max(start))));
         let live =
             |(key, versions): (&Vec<u8>, &Vec<_>)| Some((key.clone(), newest(versions, version)?));
-        Ok(match reverse {
-            false => take(range.filter_map(live), limits),
-            true => take(range.rev().filter_map(live), limits),
+        Ok(match want.reverse {
+            false => take(range.filter_map(live), want),
+            true => take(range.rev().filter_map(live), want),
         })
     }
 
@@ -187,19 +215,31 @@ fn newest(versions: &[(u64, Value)], version: u64) -> Value {
     versions.iter().rev().find(|(written, _)| *written <= version)?.1.clone()
 }
 
-/// The byte limit is soft and counts what an entry costs a server.
-fn take(
-    mut entries: impl Iterator<Item = (Vec<u8>, Arc<Vec<u8>>)>,
-    (limit, target): (usize, usize),
-) -> (Entries, bool) {
-    let (mut taken, mut bytes) = (Vec::new(), 0);
-    while taken.len() < limit && bytes < target {
-        let Some((key, value)) = entries.next() else { return (taken, false) };
+/// The byte limit is soft and counts what an entry costs a server. Where it is for one reply, that
+/// also ends with a shard.
+fn take(entries: impl Iterator<Item = (Vec<u8>, Arc<Vec<u8>>)>, want: Want) -> (Entries, bool) {
+    let most = want.bytes.map_or(usize::MAX, |bytes| bytes.min(REPLY));
+    let (mut taken, mut bytes) = (Entries::new(), 0);
+    for (key, value) in entries {
+        if want.reverse && want.bytes.is_some() && !taken.is_empty() && ends_shard(&key) {
+            return (taken, true);
+        }
+        let ends = !want.reverse && want.bytes.is_some() && ends_shard(&key);
         bytes += key.len() + value.len() + 24;
         taken.push((key, value));
+        // FoundationDB says that there is more when a limit or a shard ended the reply, without
+        // having looked.
+        if taken.len() >= want.rows || bytes >= most || ends {
+            return (taken, true);
+        }
     }
-    // FoundationDB says that there is more when a limit ended the reply, without having looked.
-    (taken, true)
+    (taken, false)
+}
+
+/// Whether a shard ends behind this key. It is as good as chance, and always the same.
+fn ends_shard(key: &[u8]) -> bool {
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    (key.iter().fold(0x811c_9dc5, mix) >> 8).is_multiple_of(SHARD)
 }
 
 fn add(old: Value, addend: &[u8]) -> Vec<u8> {
@@ -288,6 +328,36 @@ mod tests {
         assert_eq!(value, Some(stamp));
         assert_eq!(apply(STAMPED_VALUE, b"short\x01\0\0\0"), Err(INVALID));
         assert_eq!(apply(CLEAR_RANGE, b"l").expect("it commits").1, None);
+    }
+
+    #[test]
+    fn versions_follow_the_clock_of_commits() {
+        let mut data = Data::begin(1_000);
+        assert_eq!(data.advance(1_000), 2);
+        assert_eq!(data.advance(1_500), 502);
+        assert_eq!(data.advance(1_000_000_000), 502 + KEPT, "a long pause makes a short one");
+        data.jump(7);
+        assert_eq!(data.version, 509 + KEPT);
+    }
+
+    #[test]
+    fn a_reply_ends_with_its_shard_and_its_size() {
+        let mut data = Data::default();
+        for i in 0..2_000u32 {
+            commit(&mut data, &set(&i.to_be_bytes(), &[0; 100])).expect("it commits");
+        }
+        let end = 2_000u32.to_be_bytes();
+        let read = |rows, bytes, reverse| {
+            data.range(b"", &end, 2_000, Want { rows, bytes, reverse }).expect("it is young")
+        };
+        assert_eq!(read(10_000, None, false).0.len(), 2_000, "the library goes on by itself");
+        let shards: Vec<u32> = (0..2_000).filter(|i: &u32| ends_shard(&i.to_be_bytes())).collect();
+        let (first, more) = read(10_000, Some(1 << 20), false);
+        assert!(more && first.len() < 700 && (1..700).contains(&shards[0]));
+        assert_eq!(first.len() as u32, shards[0] + 1);
+        let last = shards.last().expect("there are some");
+        assert_eq!(read(10_000, Some(1 << 20), true).0.len() as u32, 1_999 - last);
+        assert_eq!(read(5, Some(1 << 20), false).0.len(), 5);
     }
 
     #[test]

@@ -3,19 +3,21 @@
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::data::{Data, Wish};
+use super::data::{Data, Want, Wish};
 use super::faults::Faults;
 use crate::wire::{COMMIT, CONTROL, GET, GRV, RANGE, Reader, Writer, read_frame, write_frame};
 
 /// Most commits that share a version.
 const GROUP: usize = 64;
 
+/// Without commits there is an empty one every so often.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// What all threads share.
-#[derive(Default)]
 struct Shared {
     data: Mutex<Data>,
     faults: Mutex<Faults>,
@@ -39,7 +41,7 @@ struct Request {
     reply: Arc<Mutex<UnixStream>>,
 }
 
-/// Versions are microseconds since 1970, so that they grow over restarts.
+/// Microseconds since 1970.
 #[allow(clippy::disallowed_methods, reason = "a program of its own")]
 fn clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -49,8 +51,8 @@ fn clock() -> u64 {
 /// Serves on a socket, for ever.
 pub fn serve(socket: &Path) -> io::Result<()> {
     let listener = UnixListener::bind(socket)?;
-    let shared = Arc::new(Shared::default());
-    shared.data().advance(clock());
+    let data = Mutex::new(Data::begin(clock()));
+    let shared = Arc::new(Shared { data, faults: Mutex::default() });
     let (sender, receiver) = channel();
     let its = Arc::clone(&shared);
     std::thread::spawn(move || commit_groups(&its, &receiver));
@@ -108,11 +110,9 @@ fn answer(shared: &Shared, kind: u8, reader: &mut Reader<'_>) -> Result<Vec<u8>,
     let mut writer = Writer::default();
     match kind {
         GRV => {
-            let mut data = shared.data();
-            // Versions pass also when nobody commits.
-            let version = data.advance(clock());
+            let data = shared.data();
             let metadata = data.metadata_version();
-            writer.number(version).optional(metadata.as_deref().map(Vec::as_slice));
+            writer.number(data.version).optional(metadata.as_deref().map(Vec::as_slice));
         }
         GET => {
             let (version, key) = (reader.number(), reader.bytes());
@@ -121,9 +121,12 @@ fn answer(shared: &Shared, kind: u8, reader: &mut Reader<'_>) -> Result<Vec<u8>,
         }
         RANGE => {
             let (version, start, end) = (reader.number(), reader.bytes(), reader.bytes());
-            let limits = (reader.number() as usize, reader.number() as usize);
-            let reverse = reader.byte() == 1;
-            let (entries, more) = shared.data().range(&start, &end, version, limits, reverse)?;
+            let want = Want {
+                rows: reader.number() as usize,
+                bytes: Some(reader.number() as usize).filter(|bytes| *bytes > 0),
+                reverse: reader.byte() == 1,
+            };
+            let (entries, more) = shared.data().range(&start, &end, version, want)?;
             writer.byte(more.into()).number(entries.len() as u64);
             for (key, value) in entries {
                 writer.bytes(&key).bytes(&value);
@@ -131,16 +134,33 @@ fn answer(shared: &Shared, kind: u8, reader: &mut Reader<'_>) -> Result<Vec<u8>,
         }
         _ => {
             let text = String::from_utf8_lossy(reader.0).into_owned();
-            let answer = shared.faults.lock().expect("no thread panics").command(&text);
+            let answer = command(shared, &text);
             writer.0 = answer.unwrap_or_else(|error| format!("error: {error}")).into_bytes();
         }
     }
     Ok(writer.0)
 }
 
+/// `jump VERSIONS`, or what [`Faults::command`] says.
+fn command(shared: &Shared, text: &str) -> Result<String, String> {
+    let Some(versions) = text.strip_prefix("jump ") else {
+        return shared.faults.lock().expect("no thread panics").command(text);
+    };
+    shared.data().jump(versions.parse().map_err(|_| format!("{versions} is no number"))?);
+    Ok("done".into())
+}
+
 /// What has arrived by the time a group begins shares its version.
 fn commit_groups(shared: &Shared, commits: &Receiver<Request>) {
-    while let Ok(first) = commits.recv() {
+    loop {
+        let first = match commits.recv_timeout(IDLE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.data().advance(clock());
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let group: Vec<Request> =
             std::iter::once(first).chain(commits.try_iter().take(GROUP - 1)).collect();
         let answers = commit_group(&mut shared.data(), &group);

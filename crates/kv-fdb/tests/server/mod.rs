@@ -1,5 +1,7 @@
-//! A server of the stand-in, of the test's own, in a directory of its own.
+//! A server of the stand-in, of the test's own, in a directory of its own; or a real cluster.
 #![allow(dead_code, reason = "every test crate uses its part of it")]
+
+mod leave;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,44 @@ fn built() -> &'static Path {
         assert!(cargo.status().expect("cargo runs").success(), "the stand-in is built");
         profile.to_owned()
     })
+}
+
+/// A namespace of its own in the cluster that `FDB_CLUSTER_FILE` names, or else in a stand-in.
+pub(crate) enum Cluster {
+    StandIn(Server),
+    Real { file: String, library: Option<PathBuf>, namespace: String },
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Cluster {
+        match std::env::var("FDB_CLUSTER_FILE") {
+            Err(_) => Cluster::StandIn(Server::start()),
+            Ok(file) => Cluster::Real {
+                file,
+                library: std::env::var_os("FDB_CLIENT_LIBRARY").map(PathBuf::from),
+                namespace: format!("test-{:x}", Real::default().random()),
+            },
+        }
+    }
+
+    pub(crate) fn client(&self) -> Fdb {
+        match self {
+            Cluster::StandIn(server) => server.client(),
+            Cluster::Real { file, library, namespace } => {
+                let address = Address::parse(&format!("fdb://{file}")).expect("an address");
+                let options =
+                    FdbOptions { client_library: library.clone(), ..FdbOptions::default() };
+                let fdb = Fdb::connect(address, namespace, options).expect("a handle");
+                {
+                    let o = fdb.open(&Real::default());
+                    leave::stop_at_exit();
+                    o.expect("the cluster answers");
+                }
+                leave::stop_at_exit();
+                fdb
+            }
+        }
+    }
 }
 
 /// A server, killed when dropped.

@@ -217,6 +217,10 @@ impl<S: Store> Store for Faults<S> {
         self.call(Call::Ask, env, |_| self.inner.version_at(micros, env))
     }
 
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.call(Call::Ask, env, |_| self.inner.horizon(micros, env))
+    }
+
     fn get_many(
         &self,
         keys: &[&[u8]],

@@ -165,6 +165,7 @@ fn passes(error: &Error) -> bool {
                 | Error::Full(_)
                 | Error::OutOfMemory(_)
                 | Error::Faulty(_)
+                | Error::Internal(_)
                 | Error::Denied(_)
         )
 }
@@ -196,6 +197,10 @@ impl<A: Store, B: Store> Store for Mirror<A, B> {
 
     fn version_at(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
         self.engine.version_at(micros, env)
+    }
+
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        self.engine.horizon(micros, env)
     }
 
     fn get_many(

@@ -88,6 +88,12 @@ impl<S: Store> Store for Recorder<S> {
         answer
     }
 
+    fn horizon(&self, micros: u64, env: &dyn Environment) -> Result<Version> {
+        let answer = self.inner.horizon(micros, env);
+        self.log.write(format!("horizon {micros}"), &answer, version);
+        answer
+    }
+
     fn get_many(
         &self,
         keys: &[&[u8]],

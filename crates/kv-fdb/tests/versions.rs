@@ -1,0 +1,173 @@
+//! Versions that only commits make, and that jump: moments, and what is asked long after. On a real
+//! cluster, too, where it cannot be told to jump.
+
+mod server;
+
+use std::time::Duration;
+
+use kv::{Environment, Outcome, Store, Version};
+use server::{Cluster, Real, Server, batch, count, counted, put};
+
+/// What a forced recovery adds to the version.
+const FORCED: u64 = 600_000_000_000;
+
+/// What every recovery adds.
+const RECOVERY: u64 = 100_000_000;
+
+fn wait(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+/// A clock that is wrong by so many microseconds.
+struct Shifted(Real, i64);
+
+impl Environment for Shifted {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now().saturating_add_signed(self.1)
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+}
+
+/// Sessions that commit once and go, on a cluster where nobody else does.
+#[test]
+fn a_moment_shows_what_was_acknowledged_by_then_and_no_more() {
+    let (cluster, env) = (Cluster::start(), Real::default());
+    let reader = cluster.client();
+    let mut seen = Vec::new();
+    for pause in [0, 700, 200, 2500, 0, 1200] {
+        let before = env.now();
+        wait(300 + pause);
+        let version = put(&cluster.client(), &env, b"k", b"").expect("it commits");
+        seen.push((before, version, env.now()));
+        let at = |moment| reader.version_at(moment, &env).expect("it answers");
+        for (before, version, after) in &seen {
+            assert!(at(*before) < *version, "{} {version:?}", at(*before).0);
+            assert!(at(*after) >= *version, "{} {version:?}", at(*after).0);
+        }
+    }
+    let moments: Vec<u64> = seen.iter().flat_map(|(one, _, two)| [*one, *two]).collect();
+    let versions: Vec<Version> =
+        moments.iter().map(|at| reader.version_at(*at, &env).expect("it answers")).collect();
+    assert!(versions.is_sorted(), "{versions:?}");
+}
+
+#[test]
+fn a_namespace_where_little_happens_has_a_past() {
+    const HOUR: i64 = 3_600_000_000;
+    let (cluster, env) = (Cluster::start(), Real::default());
+    let hour_ago = Shifted(Real::default(), -HOUR);
+    let client = cluster.client();
+    client.open(&hour_ago).expect("it answers");
+    let version = client
+        .commit(
+            &{
+                let mut one = batch(&env);
+                one.put_stamped(b"k", &[b"1"]);
+                one
+            },
+            &hour_ago,
+        )
+        .expect("it commits");
+    let at = |micros| cluster.client().version_at(micros, &env).expect("it answers");
+    assert!(at(env.now() - HOUR as u64 / 2) >= version);
+    assert!(at(hour_ago.now() - HOUR as u64) < version);
+}
+
+/// Whoever took a snapshot within the retention can read at it, though nobody had committed for a
+/// while when it was taken.
+#[test]
+fn a_horizon_is_not_above_what_was_read_since() {
+    let (cluster, env) = (Cluster::start(), Real::default());
+    let client = cluster.client();
+    put(&client, &env, b"k", b"").expect("it commits");
+    wait(1_500);
+    let moment = env.now();
+    let snapshot = client.read_version(&env).expect("it answers").version;
+    put(&client, &env, b"k", b"").expect("it commits");
+    // A long retention later.
+    let later = Shifted(Real::default(), 600_000_000);
+    assert!(client.horizon(moment, &later).expect("it answers") <= snapshot);
+}
+
+#[test]
+fn versions_that_jump_do_so_between_two_commits() {
+    let (server, env) = (Server::start(), Real::default());
+    let clients = [server.client(), server.client(), server.client()];
+    let mut seen = Vec::new();
+    for round in 0..6 {
+        for client in &clients {
+            let before = env.now();
+            wait(30);
+            let version = put(client, &env, b"k", b"").expect("it commits");
+            seen.push((before, version, env.now()));
+            wait(30);
+        }
+        server.tell(&format!("jump {}", RECOVERY + round));
+        wait(30);
+    }
+    for (before, version, after) in seen {
+        let at = |micros| clients[0].version_at(micros, &env).expect("it answers");
+        assert!(at(before) < version && at(after) >= version);
+    }
+}
+
+#[test]
+fn a_commit_before_a_jump_is_found() {
+    let (server, env) = (Server::start(), Real::default());
+    let client = server.client();
+    let mut first = batch(&env);
+    first.add(b"counter", 1);
+    let version = client.commit(&first, &env).expect("it commits");
+    server.tell(&format!("jump {FORCED}"));
+    // Among them are some that remove old markers.
+    for _ in 0..1000 {
+        put(&client, &env, b"k", b"").expect("it commits");
+    }
+    for asking in [client, server.client()] {
+        assert_eq!(asking.outcome(first.id, &env), Ok(Outcome::Committed(version)));
+        assert_eq!(counted(&asking, &env), 1);
+    }
+}
+
+#[test]
+fn a_commit_in_doubt_is_found_over_a_jump() {
+    let (server, env) = (Server::start(), Real::default());
+    let client = server.client();
+    count(&client, &env).expect("it commits");
+    let mut doubtful = batch(&env);
+    doubtful.observed = client.read_version(&env).expect("it answers").version;
+    doubtful.add(b"counter", 1);
+    // It happens, the reply is lost, and the next attempt comes after a recovery.
+    server.tell("fault commit 1021 1 applied");
+    server.tell("fault grv 1037 1000000");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait(300);
+            server.tell(&format!("jump {FORCED}"));
+            server.tell("calm");
+        });
+        client.commit(&doubtful, &env).expect("it is settled");
+    });
+    assert_eq!(counted(&client, &env), 2);
+}
+
+#[test]
+fn a_worker_reads_at_the_snapshot_of_its_leader() {
+    let (cluster, env) = (Cluster::start(), Real::default());
+    let leader = cluster.client();
+    put(&leader, &env, b"k", b"1").expect("it commits");
+    let snapshot = leader.read_version(&env).expect("it answers").version;
+    put(&leader, &env, b"k", b"2").expect("it commits");
+    // The worker's first version is newer than the snapshot.
+    let worker = cluster.client();
+    let mut page = kv::Page::default();
+    let stamp = worker.get_many_since(snapshot, &[b"k"], &mut page, &env).expect("it answers");
+    assert!(stamp.version > snapshot && page.value(0).ends_with(b"2"));
+}
