@@ -77,8 +77,7 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
-    const NONE: Violation =
-        Violation { heap: std::ptr::null_mut(), index: std::ptr::null_mut() };
+    const NONE: Violation = Violation { heap: std::ptr::null_mut(), index: std::ptr::null_mut() };
 
     /// Raises the error if there is one.
     ///
