@@ -38,6 +38,7 @@ python3 "$root/bench/indexes.py" heap "$AM"
 if [ "$STORE" = redis ] && [ "$AM" = fakegres ]; then python3 "$root/bench/redis.py" "$(redis_socket "$name")"; fi
 if [ "$STORE" = fdb ] && [ "$AM" = fakegres ]; then
   (cd "$root" && cargo build --quiet --release --package kv-fdb --example raw)
+  fdbcli=$(fdb_cli)
   python3 "$root/bench/fdb.py" "$(target_dir)/release/examples/raw" "$(fdb_library)" "$(fdb_cluster_file "$name")" \
-    "$(fdb_namespace "$name")" $(fdb_cli)
+    "$(fdb_namespace "$name")" ${fdbcli:+"$fdbcli"}
 fi

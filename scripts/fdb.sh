@@ -82,6 +82,7 @@ fdb_running() {
 fdb_standin_build() {
   local target
   command -v cargo >/dev/null || PATH=$HOME/.cargo/bin:$PATH
+  # shellcheck disable=SC2154 # postgres.sh, which cluster.sh sources before, says where the root is
   (cd "$root" && cargo build --quiet --release --package fdb-standin)
   target=$(cd "$root" && cargo metadata --format-version 1 --no-deps |
     sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release

@@ -9,6 +9,8 @@
 # the cache. For each application the last lines count, and name every test that fakegres answers in
 # another way than heap. The exit status is 0 if all of these are in the application's .expected file.
 
+# Applications' settings and functions are found by their names.
+# shellcheck disable=SC2034,SC2317
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../../scripts/cluster.sh"
 
