@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use kv::{Direction, Error, Result, Version};
-use mvcc::{Change, Options, Scan, ScanOptions, Snapshot, Transaction};
+use mvcc::{Change, Found, Options, Scan, ScanOptions, Snapshot, Transaction};
 use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
@@ -28,6 +28,9 @@ use crate::{compat, lock, row, settings};
 
 /// A snapshot that sees everything.
 const NOW: Snapshot = Snapshot { version: Version::MAX, command: pg_sys::CommandId::MAX };
+
+/// How many rows or entries are looked for at once.
+const TOGETHER: usize = 512;
 
 /// How often a repair is tried while others change its row.
 const ATTEMPTS: usize = 20;
@@ -114,7 +117,7 @@ unsafe fn rows_without_entry(
     former: &mut Former,
     findings: &mut Vec<Finding>,
 ) -> u64 {
-    let mut rows = 0;
+    let (mut rows, mut sought) = (0, Vec::new());
     // SAFETY: the callers' promise.
     unsafe {
         let space = table::of(heap).space;
@@ -125,18 +128,37 @@ unsafe fn rows_without_entry(
             let (Some(formed), Some(named)) = (former.form(relation, slot), named) else { return };
             rows += 1;
             let wanted = index.entry(relation, &formed.values, &formed.nulls, named.row);
-            let what = match transaction::with(|active| find(active, index, &wanted, at)).or_raise()
-            {
-                None => "the row has no entry",
-                Some(body) if !same_body(relation, &body, &wanted.body) => {
-                    "the row's entry has other values"
-                }
-                Some(_) => return,
-            };
-            findings.push(Finding::of(named.row, what, &wanted.key[..wanted.cells]));
+            sought.push((named.row, wanted));
+            if sought.len() >= TOGETHER {
+                seek(relation, index, at, std::mem::take(&mut sought), findings);
+            }
         });
+        seek(relation, index, at, sought, findings);
     }
     rows
+}
+
+/// Looks for the entries of rows.
+unsafe fn seek(
+    relation: pg_sys::Relation,
+    index: &Index,
+    at: &Snapshot,
+    sought: Vec<(RowId, Entry)>,
+    findings: &mut Vec<Finding>,
+) {
+    let wanted: Vec<&Entry> = sought.iter().map(|(_, wanted)| wanted).collect();
+    let bodies = transaction::with(|active| find(active, index, &wanted, at)).or_raise();
+    for ((row, wanted), body) in sought.iter().zip(bodies) {
+        let what = match body {
+            None => "the row has no entry",
+            // SAFETY: the callers' promise.
+            Some(body) if !unsafe { same_body(relation, &body, &wanted.body) } => {
+                "the row's entry has other values"
+            }
+            Some(_) => continue,
+        };
+        findings.push(Finding::of(*row, what, &wanted.key[..wanted.cells]));
+    }
 }
 
 /// Whether two bodies have the same values. A value may have been compressed in another way when the
@@ -167,26 +189,29 @@ unsafe fn same_body(relation: pg_sys::Relation, a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// The body under an entry's key.
+/// The bodies under entries' keys.
 fn find(
     active: &mut Active,
     index: &Index,
-    wanted: &Entry,
+    wanted: &[&Entry],
     at: &Snapshot,
-) -> Result<Option<Vec<u8>>> {
+) -> Result<Vec<Option<Vec<u8>>>> {
     let zero = index.stored.zero(active)?;
-    let mut page = active.store.page();
-    let mut keys = vec![wanted.key.as_slice()];
-    if index.rule == Rule::Search {
-        keys.push(&wanted.key[..wanted.cells]);
-    }
-    for key in keys {
-        let found = active.store.get(key, at, zero, &mut page)?;
-        if let Some(found) = found {
-            return Ok(Some(found.body(&page).to_vec()));
-        }
-    }
-    Ok(None)
+    let keys_of = |wanted: &&'_ Entry| -> Vec<Vec<u8>> {
+        // One that was made when the constraint was not deferrable yet has no row id in its key.
+        let short = (index.rule == Rule::Search).then(|| wanted.key[..wanted.cells].to_vec());
+        [Some(wanted.key.clone()), short].into_iter().flatten().collect()
+    };
+    let keys: Vec<Vec<Vec<u8>>> = wanted.iter().map(keys_of).collect();
+    let all: Vec<&[u8]> = keys.iter().flatten().map(Vec::as_slice).collect();
+    let (mut page, mut found) = (active.store.page(), Vec::new());
+    active.store.get_many(&all, at, zero, &mut page, &mut found)?;
+    let mut found = found.into_iter();
+    let first_of = |keys: &Vec<Vec<u8>>| {
+        let found: Vec<_> = found.by_ref().take(keys.len()).flatten().collect();
+        found.first().map(|found| found.body(&page).to_vec())
+    };
+    Ok(keys.iter().map(first_of).collect())
 }
 
 unsafe fn entries_without_row(
@@ -209,34 +234,45 @@ unsafe fn entries_without_row(
     };
     let mut scan = Scan::new(start, end, *at, options);
     let (mut seen, mut neighbours) = (HashSet::new(), Bucket::default());
-    let mut entries = 0;
+    let mut count = 0;
     loop {
         pgrx::check_for_interrupts!();
-        let next = transaction::with(|active| {
-            let Some(found) = scan.next(&mut active.store, Direction::Forward)? else {
-                return Ok(None);
+        let entries = transaction::with(|active| next_entries(active, &mut scan)).or_raise();
+        if entries.is_empty() {
+            return count;
+        }
+        count += entries.len() as u64;
+        // SAFETY: the callers' promise.
+        let wanted = unsafe { wanted_at(heap, relation, table, index, &entries, at, former) };
+        for ((key, body, row), wanted) in entries.into_iter().zip(wanted) {
+            let belongs = wanted.is_some_and(|wanted| {
+                key == wanted.key || index.rule == Rule::Search && key == wanted.key[..wanted.cells]
+            });
+            // SAFETY: the callers' promise.
+            let mut alone = || unsafe { is_alone(relation, index, &mut neighbours, &key, &body) };
+            let what = match (belongs, seen.insert(row)) {
+                (true, true) if alone() => continue,
+                (true, true) => "another row has the same key",
+                (true, false) => "the row has two entries",
+                (false, _) => "the entry is of no row",
             };
-            Ok(Some((found.key.to_vec(), Copied::of(found.body), entry::row(found.body)?)))
-        })
-        .or_raise();
-        let Some((key, body, row)) = next else { return entries };
-        entries += 1;
-        // SAFETY: the callers' promise.
-        let wanted = unsafe { wanted_at(heap, relation, table, index, row, at, former) };
-        let belongs = wanted.is_some_and(|wanted| {
-            key == wanted.key || index.rule == Rule::Search && key == wanted.key[..wanted.cells]
-        });
-        // SAFETY: the callers' promise.
-        let mut alone = || unsafe { is_alone(relation, index, &mut neighbours, &key, &body) };
-        let what = match (belongs, seen.insert(row)) {
-            (true, true) if alone() => continue,
-            (true, true) => "another row has the same key",
-            (true, false) => "the row has two entries",
-            (false, _) => "the entry is of no row",
-        };
-        let finding = Finding::of(row, what, entry::cells(&key, body.bytes()).or_raise());
-        findings.push(Finding { stale: (!belongs).then_some(key), ..finding });
+            let finding = Finding::of(row, what, entry::cells(&key, body.bytes()).or_raise());
+            findings.push(Finding { stale: (!belongs).then_some(key), ..finding });
+        }
     }
+}
+
+/// An entry's key and body, and its row.
+type Stored = (Vec<u8>, Copied, RowId);
+
+/// The next entries of an index, some at a time.
+fn next_entries(active: &mut Active, scan: &mut Scan) -> Result<Vec<Stored>> {
+    let mut entries = Vec::new();
+    while entries.len() < TOGETHER {
+        let Some(found) = scan.next(&mut active.store, Direction::Forward)? else { break };
+        entries.push((found.key.to_vec(), Copied::of(found.body), entry::row(found.body)?));
+    }
+    Ok(entries)
 }
 
 /// Whether no entry before this one has what only one may have.
@@ -252,26 +288,46 @@ unsafe fn is_alone(
         || unsafe { build::check(relation, index, neighbours, key, body.bytes()) }.is_ok()
 }
 
-/// The entry that a row should have, if there is such a row.
+/// The entries that the rows of entries should have, where there are such rows.
 unsafe fn wanted_at(
     heap: pg_sys::Relation,
     relation: pg_sys::Relation,
     table: &Table,
     index: &Index,
-    row: RowId,
+    entries: &[Stored],
     at: &Snapshot,
     former: &mut Former,
-) -> Option<Entry> {
-    let found = transaction::with(|active| {
+) -> Vec<Option<Entry>> {
+    let rows: Vec<RowId> = entries.iter().map(|(_, _, row)| *row).collect();
+    // SAFETY: the callers' promise.
+    unsafe { wanted_of(heap, relation, table, index, &rows, at, former) }
+}
+
+/// The entries that rows should have, where they are there.
+unsafe fn wanted_of(
+    heap: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    table: &Table,
+    index: &Index,
+    rows: &[RowId],
+    at: &Snapshot,
+    former: &mut Former,
+) -> Vec<Option<Entry>> {
+    let keys: Vec<_> = rows.iter().map(|row| key::row_key(table.space, *row)).collect();
+    let (mut page, found) = transaction::with(|active| {
         let zero = table.zero(active)?;
-        let mut page = active.store.page();
-        let found = active.store.get(&key::row_key(table.space, row), at, zero, &mut page)?;
-        Ok(found.map(|found| (page, found.entry)))
+        let (mut page, mut found) = (active.store.page(), Vec::new());
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        active.store.get_many(&keys, at, zero, &mut page, &mut found)?;
+        Ok((page, found))
     })
     .or_raise();
-    let (mut page, place) = found?;
-    // SAFETY: the callers' promise; the slot is dropped, or goes with its memory after an error.
-    unsafe { wanted(heap, relation, table, index, row, &mut page, place, former) }
+    let mut wanted_of = |(row, found): (&RowId, Option<Found>)| {
+        let place = found?.entry;
+        // SAFETY: the callers' promise; the slot is dropped, or goes with its memory after an error.
+        unsafe { wanted(heap, relation, table, index, *row, &mut page, place, former) }
+    };
+    rows.iter().zip(found).map(&mut wanted_of).collect()
 }
 
 /// The entry that a row should have as it is now, own changes included, if there is such a row.
@@ -287,9 +343,10 @@ pub(super) unsafe fn wanted_now(
 ) -> Option<Entry> {
     let mut former = Former::default();
     // SAFETY: the caller's promise.
-    let wanted = unsafe { wanted_at(heap, relation, table, index, row, &NOW, &mut former) };
+    let wanted =
+        unsafe { wanted_of(heap, relation, table, index, &[row], &NOW, &mut former) }.pop();
     former.end();
-    wanted
+    wanted.flatten()
 }
 
 /// The entry of the row that lies in a page.

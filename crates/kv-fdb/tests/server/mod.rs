@@ -69,11 +69,13 @@ pub(crate) enum Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Cluster {
-        match std::env::var("FDB_CLUSTER_FILE") {
-            Err(_) => Cluster::StandIn(Server::start()),
-            Ok(file) => Cluster::Real {
+        // make exports them empty if nobody said anything.
+        let said = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match said("FDB_CLUSTER_FILE") {
+            None => Cluster::StandIn(Server::start()),
+            Some(file) => Cluster::Real {
                 file,
-                library: std::env::var_os("FDB_CLIENT_LIBRARY").map(PathBuf::from),
+                library: said("FDB_CLIENT_LIBRARY").map(PathBuf::from),
                 namespace: format!("test-{:x}", Real::default().random()),
             },
         }
