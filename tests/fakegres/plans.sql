@@ -11,8 +11,11 @@ COMMIT;
 CREATE INDEX large_customer ON large (customer);
 CREATE INDEX large_state ON large (state, id);
 CREATE INDEX large_amount ON large (amount) INCLUDE (customer);
-CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL UNIQUE);
+BEGIN;
+CREATE TABLE customers (id int, name text NOT NULL);
 INSERT INTO customers SELECT i, 'customer ' || i FROM generate_series(0, 19999) i;
+ALTER TABLE customers ADD PRIMARY KEY (id), ADD UNIQUE (name);
+COMMIT;
 VACUUM ANALYZE large, customers;
 -- One row, or a few.
 EXPLAIN (COSTS OFF) SELECT * FROM large WHERE id = 4711;

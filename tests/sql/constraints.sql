@@ -292,7 +292,9 @@ INSERT INTO big SELECT i, i FROM generate_series(9000, 4000, -1) i;
 INSERT INTO big SELECT i, i FROM generate_series(4001, 9000) i ON CONFLICT (id) DO UPDATE SET v = -1;
 SELECT count(*), sum(id), sum(v) FROM big;
 UPDATE big SET id = id + 1 WHERE id = 9000;
-UPDATE big SET id = id + 10000;
+-- In two halves: FoundationDB takes 10 MB at once.
+UPDATE big SET id = id + 10000 WHERE id <= 4500;
+UPDATE big SET id = id + 10000 WHERE id < 10000;
 UPDATE big SET id = 10001 WHERE id = 19001;
 SELECT count(*), sum(id), min(id), max(id) FROM big;
 -- Foreign keys: every action.

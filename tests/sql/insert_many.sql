@@ -163,7 +163,7 @@ UPDATE t SET code = 'new' || id WHERE id > 1000000;
 UPDATE t SET code = 'same' WHERE id > 1002990;
 SELECT count(*), min(id), max(id), min(code), max(code) FROM t WHERE id > 1000000;
 DELETE FROM t WHERE id % 2 = 0;
-INSERT INTO t SELECT i, 'even' || i, 13 FROM generate_series(2, 60000, 2) i;
+INSERT INTO t SELECT i, 'even' || i, 13 FROM generate_series(2, 8000, 2) i;
 SELECT count(*), sum(id), count(DISTINCT code), sum(v) FROM t;
 
 -- Partitions, NULLS NOT DISTINCT, DEFERRABLE, several columns.
