@@ -154,15 +154,17 @@ impl Client {
         let transaction = self.transaction()?;
         let now = env.now();
         let version = transaction.get_read_version();
-        let format = transaction.get(&self.keys.format(), false).await?;
+        let format = transaction.get(&self.keys.format(), false);
+        let moments = moments::look_back(self, &transaction, now);
         self.saw(Version(version.await? as u64));
-        match format.as_deref() {
-            Some([FORMAT]) => moments::look_back(self, &transaction, now).await,
+        match format.await?.as_deref() {
+            Some([FORMAT]) => moments.await,
             Some(format) => Err(Trouble::Final(kv::Error::WrongStore(format!(
                 "the namespace has format {}; this version of fakegres knows {FORMAT}",
                 format.escape_ascii()
             )))),
             None => {
+                drop(moments);
                 transaction.set(&self.keys.format(), &[FORMAT]);
                 stamp(&transaction, &self.keys.moment(now), &moments::parameter(now));
                 let committed = transaction.commit().await.map_err(|error| *error)?;

@@ -18,6 +18,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::future::Future;
 
 use foundationdb::future::FdbValues;
 use foundationdb::options::StreamingMode;
@@ -160,17 +161,23 @@ fn decode(value: &[u8]) -> Attempt<Moment> {
     }
 }
 
-/// Looks at what was written down before this handle was opened.
-pub(crate) async fn look_back(client: &Client, transaction: &Transaction, now: u64) -> Attempt<()> {
+/// Asks what was written down before this handle was opened.
+pub(crate) fn look_back<'a>(
+    client: &'a Client,
+    transaction: &Transaction,
+    now: u64,
+) -> impl Future<Output = Attempt<()>> + use<'a> {
     let (keys, moments) = (&client.keys, &client.moments);
     let newest = Asked::before(keys, transaction, u64::MAX, NEIGHBOURS);
     let old = Asked::before(keys, transaction, now.saturating_sub(KEPT), 2);
-    moments.known.set(newest.arrive().await?.into_iter().max_by_key(|(_, version)| *version));
-    // The newest of those that are too old says what there was before the next one.
-    if let [(last, _), _] = old.arrive().await?.as_slice() {
-        moments.useless.set(Some(last - last % APART));
+    async move {
+        moments.known.set(newest.arrive().await?.into_iter().max_by_key(|(_, version)| *version));
+        // The newest of those that are too old says what there was before the next one.
+        if let [(last, _), _] = old.arrive().await?.as_slice() {
+            moments.useless.set(Some(last - last % APART));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The ages in which commits of the last 40 minutes, and maybe older ones, put their markers. Versions
