@@ -152,10 +152,9 @@ impl Client {
     /// first moment is written with it, so that there is one before all that is ever committed.
     pub(crate) async fn open(&self, env: &dyn Environment) -> Attempt<()> {
         let transaction = self.transaction()?;
-        let now = env.now();
         let version = transaction.get_read_version();
         let format = transaction.get(&self.keys.format(), false);
-        let moments = moments::look_back(self, &transaction, now);
+        let moments = moments::look_back(self, &transaction, env.now());
         self.saw(Version(version.await? as u64));
         match format.await?.as_deref() {
             Some([FORMAT]) => moments.await,
@@ -166,6 +165,7 @@ impl Client {
             None => {
                 drop(moments);
                 transaction.set(&self.keys.format(), &[FORMAT]);
+                let now = env.now();
                 stamp(&transaction, &self.keys.moment(now), &moments::parameter(now));
                 let committed = transaction.commit().await.map_err(|error| *error)?;
                 self.moments.wrote(now, Version(committed.committed_version()? as u64));
