@@ -89,12 +89,10 @@ impl Cluster {
                 let options =
                     FdbOptions { client_library: library.clone(), ..FdbOptions::default() };
                 let fdb = Fdb::connect(address, namespace, options).expect("a handle");
-                {
-                    let o = fdb.open(&Real::default());
-                    leave::stop_at_exit();
-                    o.expect("the cluster answers");
-                }
+                // A cluster that does not answer leaves the library loaded, too.
+                let opened = fdb.open(&Real::default());
                 leave::stop_at_exit();
+                opened.expect("the cluster answers");
                 fdb
             }
         }
