@@ -11,7 +11,7 @@ use relation::{Key, Space, key};
 use crate::error::{OrRaise, raise};
 use crate::index_am::{maintain, verify};
 use crate::table_am::size;
-use crate::{ddl, pg, row, session, settings, table, transaction};
+use crate::{ddl, pg, row, session, store, table, transaction};
 
 type StatusRow = (
     name!(store, String),
@@ -88,7 +88,7 @@ fn status() -> TableIterator<
 }
 
 fn status_row() -> StatusRow {
-    let namespace = settings::namespace();
+    let namespace = store::namespace();
     let asked = session::try_get().and_then(|session| {
         let begin = Instant::now();
         session.store.read_version(&*session.env)?;

@@ -46,6 +46,15 @@ impl Place {
     }
 }
 
+/// The namespace that the settings name, one of them perhaps in the address.
+pub(crate) fn namespace() -> String {
+    let in_address = match Place::parse(&settings::storage()) {
+        Ok(Place::Fdb(address)) => address.namespace().map(str::to_owned),
+        _ => None,
+    };
+    in_address.unwrap_or_else(settings::namespace)
+}
+
 /// Opens the store that a URL names.
 pub(crate) fn connect(url: &str, namespace: &str) -> Result<Rc<dyn Store>> {
     writer::require_preloaded();
