@@ -12,13 +12,13 @@ then), and how the rate of TPC-B transactions grows with the number of clients.
 
 import json
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from measure import COLUMNS, REPEAT, ROWS, SECONDS, seconds, sql, write_rows
+from measure import COLUMNS, REPEAT, ROWS, SECONDS, sql, write_rows
+from race import load, race, scan
 
 # How often a statement runs whose requests are counted, and how long the cluster takes to publish counts.
 TIMES, SETTLES = 200, 12
@@ -44,22 +44,6 @@ def rows_of(namespace, table):
     """What the keys of a table's rows begin with."""
     space = int(sql(f"SELECT space FROM fakegres.tables WHERE name = '{table}'"))
     return b"fakegres\0" + namespace.encode() + b"\0" + DATA + CURRENT + ROW + space.to_bytes(8, "big")
-
-
-def load(data):
-    sql("DROP TABLE IF EXISTS raced")
-    script = f"BEGIN; CREATE TABLE raced {COLUMNS};\n\\copy raced FROM '{data}'\nCOMMIT;"
-    return ROWS / seconds(script, "fakegres")
-
-
-def scan():
-    return ROWS / seconds("SET max_parallel_workers_per_gather = 0; SELECT count(*) FROM raced", "fakegres")
-
-
-def race(name, fakegres, raw):
-    runs = [(raw(), fakegres()) for _ in range(REPEAT)]
-    first, second = (statistics.median(run[i] for run in runs) for i in (0, 1))
-    print(f"{name:40} {first:14,.0f} {second:14,.0f}  {second / first:9.2f}", flush=True)
 
 
 def pgbench(script, clients, length):

@@ -22,7 +22,8 @@ import tempfile
 import threading
 import time
 
-from measure import COLUMNS, REPEAT, ROWS, seconds, sql, write_rows
+from measure import ROWS, seconds, sql, write_rows
+from race import load, race, scan
 
 BATCH, AHEAD, KEYS = 256 << 10, 8, 1000
 # redis_fdw waits for an answer, and so for a sync, with every row.
@@ -120,22 +121,6 @@ def raw_load(raw, value):
 def raw_scan(raw, value):
     made = list(reads(value))
     return ROWS / timed(lambda: raw.pipeline(made))
-
-
-def load(data):
-    sql("DROP TABLE IF EXISTS raced")
-    script = f"BEGIN; CREATE TABLE raced {COLUMNS};\n\\copy raced FROM '{data}'\nCOMMIT;"
-    return ROWS / seconds(script, "fakegres")
-
-
-def scan():
-    return ROWS / seconds("SET max_parallel_workers_per_gather = 0; SELECT count(*) FROM raced", "fakegres")
-
-
-def race(name, fakegres, raw):
-    runs = [(raw(), fakegres()) for _ in range(REPEAT)]
-    first, second = (statistics.median(run[i] for run in runs) for i in (0, 1))
-    print(f"{name:32} {first:14,.0f} {second:14,.0f}  {second / first:9.2f}", flush=True)
 
 
 def free_port():
@@ -299,7 +284,7 @@ def main(path):
         data = f"{scratch}/accounts"
         write_rows(data)
         value = b"v" * memory_per_row(raw, data)
-        print(f"{'rows/s':32} {'raw client':>14} {'fakegres':>14}  fakegres : raw client")
+        print(f"{'rows/s':40} {'raw client':>14} {'fakegres':>14}  fakegres : raw client")
         race("load, new table", lambda: load(data), lambda: raw_load(raw, value))
         race("count(*)", scan, lambda: raw_scan(raw, value))
         forget(raw)
