@@ -158,6 +158,12 @@ def figure(raw, section, name):
     return next(line.split(":", 1)[1] for line in lines if line.startswith(name + ":"))
 
 
+def settle(raw):
+    """Waits until Redis does not rewrite its file any more, which takes a core and its memory's speed."""
+    while figure(raw, "persistence", "aof_rewrite_in_progress") != "0" or figure(raw, "persistence", "rdb_bgsave_in_progress") != "0":
+        time.sleep(0.2)
+
+
 def requests(raw):
     """How many requests of fakegres the server has answered so far."""
     lines = raw.tell("INFO", "commandstats").decode().splitlines()
@@ -286,6 +292,7 @@ def main(path):
         value = b"v" * memory_per_row(raw, data)
         print(f"{'rows/s':40} {'raw client':>14} {'fakegres':>14}  fakegres : raw client")
         race("load, new table", lambda: load(data), lambda: raw_load(raw, value))
+        settle(raw)
         race("count(*)", scan, lambda: raw_scan(raw, value))
         forget(raw)
         count_requests(raw)
