@@ -157,19 +157,18 @@ pub(crate) unsafe extern "C-unwind" fn look() -> Violation {
 }
 
 fn look_ahead(active: &mut Active) -> Result<()> {
-    let entries = &active.late.entries;
-    let keys: Vec<Rc<Entry>> = entries.iter().map(|late| Rc::clone(&late.entry)).collect();
     let mut by_index: Vec<(Rc<Index>, Vec<Rc<Entry>>)> = Vec::new();
-    for late in entries {
+    for late in &active.late.entries {
         let same = by_index.iter_mut().find(|(index, _)| Rc::ptr_eq(index, &late.index));
         match same {
             Some((_, keys)) => keys.push(Rc::clone(&late.entry)),
             None => by_index.push((Rc::clone(&late.index), vec![Rc::clone(&late.entry)])),
         }
     }
-    active.store.look_ahead(&keys.iter().map(|entry| &entry.key[..]).collect::<Vec<_>>())?;
+    let keys: Vec<&[u8]> = by_index.iter().flat_map(|(_, keys)| keys).map(|e| &e.key[..]).collect();
+    active.store.look_ahead(&keys)?;
     // Behind many keys in their order, all may be free.
-    for (index, keys) in by_index {
+    for (index, keys) in &by_index {
         if keys.len() >= MANY && keys.is_sorted_by_key(|entry| &entry.key) {
             let (_, end) = index.range();
             active.store.look_behind(&keys[keys.len() - 1].key, &end)?;
