@@ -44,6 +44,12 @@ impl Applier<'_, '_> {
             return Ok(Err(refusal));
         }
         let version = self.namespace.next_version(now);
+        self.write(batch, version)?;
+        Ok(Ok(version))
+    }
+
+    /// Applies a batch as the commit of this version. Nothing is checked.
+    pub(crate) fn write(&mut self, batch: &Batch, version: Version) -> Heed<()> {
         let aside = Aside::step(batch, self.namespace.data, self.txn);
         let aside = aside.map_err(|e| self.files.failure(e))?;
         self.apply(batch, version)?;
@@ -54,7 +60,7 @@ impl Applier<'_, '_> {
         let back = aside.back(self.namespace.data, self.txn);
         back.map_err(|e| self.files.failure(e))?;
         self.namespace.note_commit(batch.id, version);
-        Ok(Ok(version))
+        Ok(())
     }
 
     fn check(&self, batch: &Batch) -> Heed<Result<()>> {

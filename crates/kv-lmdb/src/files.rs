@@ -15,6 +15,8 @@ use std::time::Duration;
 use heed::types::Bytes;
 use heed::{Env, EnvFlags, EnvOpenOptions, FlagSetMode, MdbError, RoTxn, RwTxn, WithTls};
 use kv::{Error, Result};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use crate::failure::{Failure, from_heed, from_io};
 
@@ -40,9 +42,43 @@ pub(crate) struct Files {
     gate: RwLock<()>,
 }
 
+/// The file with the data.
+pub(crate) const DATA: &str = "data.mdb";
+/// The file with LMDB's table of readers, which everybody who has the files open holds locked.
+const READERS: &str = "lock.mdb";
+
+/// Nobody has the files open, and nobody can open them while this lives.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    // Its lock goes with it.
+    _readers: Option<std::fs::File>,
+}
+
 static OPEN: Mutex<BTreeMap<PathBuf, Weak<Files>>> = Mutex::new(BTreeMap::new());
 
 impl Files {
+    /// Whether no process has the files of `dir` open, this one included.
+    pub(crate) fn alone(dir: &Path) -> Result<Option<Alone>> {
+        let path = dir.canonicalize().map_err(|e| from_io(&e, "cannot open the store"))?;
+        if lock(&OPEN).get(&path).is_some_and(|files| files.strong_count() > 0) {
+            // A record lock would not conflict with our own, and closing the file would end those.
+            return Ok(None);
+        }
+        let path = path.join(READERS);
+        let file = match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(Alone { _readers: None }));
+            }
+            Err(e) => return Err(from_io(&e, &format!("cannot open {}", path.display()))),
+        };
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Alone { _readers: Some(file) })),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+            Err(e) => Err(from_io(&e.into(), &format!("cannot lock {}", path.display()))),
+        }
+    }
+
     /// The environment of `dir`, shared with whoever in this process has it open.
     pub(crate) fn open(dir: &Path, shape: Shape) -> Result<Arc<Files>> {
         let path = dir.canonicalize().map_err(|e| from_io(&e, "cannot open the store"))?;
@@ -147,15 +183,22 @@ impl Files {
         databases.try_into().map_err(|_| Failure::Fatal(missing("a database")))
     }
 
+    /// Whether the map can be doubled, or at least grow, within `limit` bytes.
+    pub(crate) fn can_grow(&self, limit: usize) -> bool {
+        self.larger(limit).is_some()
+    }
+
+    fn larger(&self, limit: usize) -> Option<usize> {
+        let size = self.env.info().map_size;
+        let larger = size.saturating_mul(2).min(limit) & !(PAGE_MULTIPLE - 1);
+        (larger > size).then_some(larger)
+    }
+
     /// Doubles the map, up to `limit` bytes; false if it is that large already. No transaction of
     /// this process may be open on the calling thread.
     #[allow(unsafe_code)]
     pub(crate) fn grow(&self, limit: usize) -> Result<bool> {
-        let size = self.env.info().map_size;
-        let larger = size.saturating_mul(2).min(limit) & !(PAGE_MULTIPLE - 1);
-        if larger <= size {
-            return Ok(false);
-        }
+        let Some(larger) = self.larger(limit) else { return Ok(false) };
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the gate excludes every read transaction of this process, and the only writer of
         // this process is the caller, who has ended its transaction. Other processes have their own
@@ -174,19 +217,13 @@ impl Files {
         unsafe { self.env.resize(0) }.map_err(from_heed)
     }
 
-    /// Says whether the next commits must sync the meta page that makes them valid. Data pages are
-    /// always synced before it is written, so that no crash finds a broken tree.
+    /// From now on commits sync nothing: the journal sees to what must be on the disk, and when.
     #[allow(unsafe_code)]
-    pub(crate) fn set_meta_sync(&self, sync: bool) -> Result<()> {
-        let mode = if sync { FlagSetMode::Disable } else { FlagSetMode::Enable };
+    pub(crate) fn stop_syncing(&self) -> Result<()> {
         // SAFETY: only the writer calls this, on the thread that commits, and the flag is only
-        // looked at by commits.
-        unsafe { self.env.set_flags(EnvFlags::NO_META_SYNC, mode) }.map_err(from_heed)
-    }
-
-    /// Makes everything that was committed durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.env.force_sync().map_err(from_heed)
+        // looked at by commits. A crash of the machine may leave any part of what is written; the
+        // journal puts back the state before it.
+        unsafe { self.env.set_flags(EnvFlags::NO_SYNC, FlagSetMode::Enable) }.map_err(from_heed)
     }
 
     /// Frees the slots of readers whose processes are gone; otherwise their snapshots would keep
@@ -239,7 +276,7 @@ pub(crate) struct Numbers {
 /// Map sizes are multiples of this, which every page size divides.
 pub(crate) const PAGE_MULTIPLE: usize = 64 << 10;
 
-const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+const EIO: i32 = Errno::IO.raw_os_error();
 
 #[allow(unsafe_code)]
 fn open_env(path: &Path, shape: Shape) -> Result<Env<WithTls>> {

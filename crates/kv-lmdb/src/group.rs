@@ -17,6 +17,8 @@ use kv::{Batch, CommitId, Durability, Error, Result, Version};
 use crate::apply::Applier;
 use crate::failure::Failure;
 use crate::files::Files;
+use crate::journal::Journal;
+use crate::log::Item;
 use crate::namespace::{self, Namespace};
 use crate::wire::Reply;
 
@@ -46,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) work: Work,
     /// Why it cannot be done, if that was found out after it had been begun.
     pub(crate) refused: Option<Error>,
+    /// The version of its commit, if it is one that changes something.
+    pub(crate) committed: Option<Version>,
     /// What the client will be told, if anything.
     pub(crate) reply: Option<Reply>,
 }
@@ -76,15 +80,13 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Group<'e> {
     files: &'e Files,
+    journal: Journal,
     max_map: usize,
     namespaces: Vec<Namespace>,
     open: Open<'e>,
     finished: Vec<Entry>,
     /// Clients with a failed deferred batch whose next awaited request the failure answers.
     failed: HashSet<u64>,
-    meta_sync: bool,
-    /// Something is committed whose loss in a crash of the machine its client accepted.
-    unsynced: bool,
     scratch: Vec<u8>,
     counts: Counts,
 }
@@ -110,16 +112,15 @@ pub(crate) struct Counts {
 }
 
 impl<'e> Group<'e> {
-    pub(crate) fn new(files: &'e Arc<Files>, max_map: usize) -> Group<'e> {
+    pub(crate) fn new(files: &'e Arc<Files>, journal: Journal, max_map: usize) -> Group<'e> {
         Group {
             files,
+            journal,
             max_map,
             namespaces: Vec::new(),
             open: Open::default(),
             finished: Vec::new(),
             failed: HashSet::new(),
-            meta_sync: true,
-            unsynced: false,
             scratch: Vec::new(),
             counts: Counts::default(),
         }
@@ -136,15 +137,19 @@ impl<'e> Group<'e> {
             return Ok(known);
         }
         self.commit(now)?;
-        self.sync_meta(true)?;
-        loop {
+        let opened = loop {
             match namespace::open(self.files, name) {
-                Ok(opened) => self.namespaces.push(opened),
-                Err(Failure::MapFull) if self.files.grow(self.max_map)? => continue,
+                Ok(opened) => break opened,
+                Err(Failure::MapFull) if self.journal.grow(self.max_map)? => continue,
                 Err(failure) => return Err(failure.into_error()),
             }
-            return Ok(self.namespaces.len() - 1);
+        };
+        if opened.stamp.version == Version::ZERO {
+            // It may be new, and the log has commits in namespaces, but no namespaces.
+            self.journal.checkpoint()?;
         }
+        self.namespaces.push(opened);
+        Ok(self.namespaces.len() - 1)
     }
 
     /// Applies a request. An error ends the writer.
@@ -197,7 +202,38 @@ impl<'e> Group<'e> {
 
     /// Makes durable what was committed without being durable at once.
     pub(crate) fn sync(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.unsynced) { self.files.sync() } else { Ok(()) }
+        self.journal.sync()
+    }
+
+    /// Sees to checkpoints. An error ends the writer.
+    pub(crate) fn tend(&mut self, now: u64) -> Result<()> {
+        self.journal.tend(0, now)
+    }
+
+    /// See [`Journal::held`].
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Arc<std::sync::Mutex<()>> {
+        Arc::clone(&self.journal.held)
+    }
+
+    /// Waits for the checkpoint that is under way.
+    #[cfg(test)]
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.journal.finish()
+    }
+
+    /// As [`Journal::numbers`].
+    pub(crate) fn journal_numbers(&self) -> (u64, u64) {
+        self.journal.numbers()
+    }
+
+    /// Ends with a checkpoint, so that the next writer has nothing to read in the log.
+    pub(crate) fn close(mut self) -> Result<Journal> {
+        self.open = Open::default();
+        if self.journal.holds_pages() {
+            self.journal.checkpoint()?;
+        }
+        Ok(self.journal)
     }
 
     /// A client is gone.
@@ -210,6 +246,7 @@ impl<'e> Group<'e> {
         self.open.current = index;
         let entry = &mut self.open.entries[index];
         entry.reply = None;
+        entry.committed = None;
         let deferred = entry.durability() == Durability::Deferred;
         let unheard =
             !matches!(entry.work, Work::Outcome(_)) && self.failed.contains(&entry.client);
@@ -233,7 +270,7 @@ impl<'e> Group<'e> {
 
     fn work(&mut self, index: usize, now: u64) -> std::result::Result<Result<Reply>, Failure> {
         let files = self.files;
-        let entry = &self.open.entries[index];
+        let entry = &mut self.open.entries[index];
         if matches!(entry.work, Work::Flush | Work::Clear) {
             return Ok(Ok(Reply::Done(Version::ZERO)));
         }
@@ -244,8 +281,10 @@ impl<'e> Group<'e> {
         let namespace = &mut self.namespaces[entry.namespace];
         match &entry.work {
             Work::Commit(batch) => {
-                let scratch = &mut self.scratch;
+                let (scratch, before) = (&mut self.scratch, namespace.stamp.version);
                 let committed = Applier { files, namespace, txn, scratch }.commit(batch, now)?;
+                // One that is sent again has the version that it got the first time.
+                entry.committed = committed.clone().ok().filter(|version| *version > before);
                 Ok(committed.map(Reply::Done))
             }
             Work::Outcome(id) => {
@@ -269,26 +308,29 @@ impl<'e> Group<'e> {
         if let Some(mut txn) = self.open.txn.take() {
             let mut entries = self.open.entries.iter();
             let durable = entries.any(|entry| entry.durability() == Durability::Durable);
-            self.sync_meta(durable).map_err(Failure::Fatal)?;
             for namespace in &mut self.namespaces {
                 namespace.save(&mut txn, now).map_err(|e| self.files.failure(e))?;
             }
-            txn.commit().map_err(|e| self.files.failure(e))?;
-            self.unsynced = !durable;
-            self.namespaces.iter_mut().for_each(Namespace::committed);
+            let items = items(&self.open.entries, &self.namespaces);
+            if !items.is_empty() {
+                self.journal.append(&items, durable)?;
+                if let Err(error) = txn.commit() {
+                    let failure = self.files.failure(error);
+                    // Unless the writer ends, and its successor finds the group in the log, it must
+                    // not be there.
+                    if !matches!(failure, Failure::Fatal(_)) {
+                        self.journal.retract().map_err(Failure::Fatal)?;
+                    }
+                    return Err(failure);
+                }
+                self.namespaces.iter_mut().for_each(Namespace::committed);
+                self.journal.tend(1, now).map_err(Failure::Fatal)?;
+            }
         }
         self.counts.groups += 1;
         self.counts.requests += self.open.entries.len() as u64;
         self.finished.append(&mut self.open.entries);
         self.open = Open::default();
-        Ok(())
-    }
-
-    fn sync_meta(&mut self, sync: bool) -> Result<()> {
-        if self.meta_sync != sync {
-            self.files.set_meta_sync(sync)?;
-            self.meta_sync = sync;
-        }
         Ok(())
     }
 
@@ -299,12 +341,14 @@ impl<'e> Group<'e> {
         while let Err(failure) = failed {
             self.roll_back();
             match failure {
-                Failure::MapFull if self.files.grow(self.max_map)? => {}
+                Failure::MapFull if self.journal.grow(self.max_map)? => {}
                 Failure::Refused(error) => {
                     let current = self.open.current;
                     self.open.entries[current].refused = Some(error);
                 }
                 Failure::Fatal(error) => return Err(error),
+                // There may be room in pages that only the last checkpoint needs.
+                _ if self.journal.holds_pages() => self.journal.checkpoint()?,
                 _ if self.open.entries.len() > 1 => return self.one_at_a_time(now),
                 full => self.give_up(full.into_error()),
             }
@@ -345,6 +389,22 @@ impl<'e> Group<'e> {
         self.failed.clone_from(&self.open.failed_before);
         self.namespaces.iter_mut().for_each(Namespace::roll_back);
     }
+}
+
+/// What the log must have of a group.
+fn items<'a>(entries: &'a [Entry], namespaces: &'a [Namespace]) -> Vec<Item<'a>> {
+    let commits = entries.iter().filter_map(|entry| match (&entry.work, entry.committed) {
+        (Work::Commit(batch), Some(version)) => {
+            let namespace = &namespaces[entry.namespace].name[..];
+            Some(Item::Commit { namespace, id: batch.id, version, ops: batch.encoded() })
+        }
+        _ => None,
+    });
+    let fences = namespaces.iter().flat_map(|known| {
+        let fences = known.pending_fences().iter();
+        fences.map(|&(id, made)| Item::Fence { namespace: &known.name, id, made })
+    });
+    commits.chain(fences).collect()
 }
 
 impl std::fmt::Debug for Open<'_> {

@@ -27,17 +27,22 @@
 
 mod apply;
 mod connection;
+#[cfg(test)]
+mod crashes;
 mod failure;
 mod files;
 mod gap;
 mod group;
+mod journal;
 mod limits;
 mod link;
 mod lmdb;
 mod lockfile;
+mod log;
 mod namespace;
 mod recent;
 mod record;
+mod replay;
 mod session;
 mod socket;
 mod wire;

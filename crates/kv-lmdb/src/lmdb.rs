@@ -96,6 +96,10 @@ impl Lmdb {
             max_namespaces: self.options.max_namespaces,
         };
         let files = Files::open(&self.dir, shape)?;
+        // A writer that begins while nobody has the files open may put back an older state and lead
+        // it forward again before it listens. If it did that just now, it has finished when it, or
+        // the one that was there all the time, answers; and from now on it sees that we have them.
+        self.session.borrow_mut().details(env)?;
         let [meta, data] = files.databases([record::META, &record::data_name(&self.namespace)])?;
         let stamp_key = record::stamp_key(&self.namespace);
         Ok(self.reader.get_or_init(|| Reader { files, meta, data, stamp_key }))

@@ -37,7 +37,7 @@ pub(crate) struct Namespace {
     commits: Database,
     /// Commits and fences of the open transaction.
     pending: Vec<(CommitId, Version)>,
-    pending_fences: Vec<CommitId>,
+    pending_fences: Vec<(CommitId, u64)>,
     remembered: HashMap<CommitId, Version>,
     /// What is remembered, oldest first, with the newest version of its group.
     order: VecDeque<(CommitId, Version)>,
@@ -111,10 +111,21 @@ impl Namespace {
         if let Some(version) = self.stored_commit(id, txn)? {
             return Ok(Outcome::Committed(version));
         }
-        self.commits.put(txn, &record::fence_key(id), &now.to_be_bytes())?;
-        self.fences.insert(id);
-        self.pending_fences.push(id);
+        self.fence(id, now, txn)?;
         Ok(Outcome::NotCommitted)
+    }
+
+    /// Promises that `id` will never be committed.
+    pub(crate) fn fence(&mut self, id: CommitId, made: u64, txn: &mut RwTxn<'_>) -> Heed<()> {
+        self.commits.put(txn, &record::fence_key(id), &made.to_be_bytes())?;
+        self.fences.insert(id);
+        self.pending_fences.push((id, made));
+        Ok(())
+    }
+
+    /// The fences that the open transaction adds, and when they were made.
+    pub(crate) fn pending_fences(&self) -> &[(CommitId, u64)] {
+        &self.pending_fences
     }
 
     /// Writes what the open transaction adds, as the last thing before it is committed.
@@ -156,7 +167,7 @@ impl Namespace {
         self.writes.roll_back(self.committed.version);
         self.last_key = None;
         self.pending.clear();
-        for id in self.pending_fences.drain(..) {
+        for (id, _) in self.pending_fences.drain(..) {
             self.fences.remove(&id);
         }
     }
@@ -215,18 +226,42 @@ pub(crate) fn open(files: &Files, name: &str) -> std::result::Result<Namespace, 
     Namespace::load(files, name, databases).map_err(Failure::Fatal)
 }
 
-/// Checks the version of the format, or writes it into a new file.
+/// Checks the version of the format, or writes it into a file that is new or of a format before.
 pub(crate) fn settle_format(files: &Files) -> Result<()> {
-    let [meta] = files.create([record::META]).map_err(Failure::into_error)?;
-    let found = files.read(|txn| Ok(meta.get(txn, record::FORMAT_KEY)?.map(<[u8]>::to_vec)))?;
+    let (meta, found) = format(files)?;
     match found {
         Some(found) if found == record::FORMAT => Ok(()),
-        Some(found) => Err(Error::WrongStore(format!(
-            "the store's file is of format {found:?}; this program knows {:?}",
-            record::FORMAT
-        ))),
-        None => write_format(files, meta),
+        None | Some(record::FORMAT_WITHOUT_LOG) => write_format(files, meta),
+        Some(found) => Err(unknown_format(found)),
     }
+}
+
+/// `Corrupt` if the file belongs to a log, which is not there.
+pub(crate) fn refuse_without_log(files: &Files) -> Result<()> {
+    match format(files)?.1 {
+        None | Some(record::FORMAT_WITHOUT_LOG) => Ok(()),
+        Some(record::FORMAT) => Err(Error::Corrupt(
+            "the store's log is missing; without it nobody knows what of the file is whole".into(),
+        )),
+        Some(found) => Err(unknown_format(found)),
+    }
+}
+
+fn format(files: &Files) -> Result<(Database, Option<[u8; 4]>)> {
+    let [meta] = files.create([record::META]).map_err(Failure::into_error)?;
+    let found =
+        files.read(|txn| Ok(meta.get(txn, record::FORMAT_KEY)?.map(<[u8; 4]>::try_from)))?;
+    let found = found.transpose();
+    Ok((meta, found.map_err(|_| Error::Corrupt("the record of the file's format".into()))?))
+}
+
+fn unknown_format(found: [u8; 4]) -> Error {
+    Error::WrongStore(format!(
+        "the store's file is of format {}; this program knows {} and writes {}",
+        u32::from_be_bytes(found),
+        u32::from_be_bytes(record::FORMAT_WITHOUT_LOG),
+        u32::from_be_bytes(record::FORMAT)
+    ))
 }
 
 fn write_format(files: &Files, meta: Database) -> Result<()> {

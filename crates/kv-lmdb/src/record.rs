@@ -14,7 +14,9 @@
 use kv::{CommitId, ReadStamp, Version};
 
 /// The value of `format`.
-pub(crate) const FORMAT: [u8; 4] = 1u32.to_be_bytes();
+pub(crate) const FORMAT: [u8; 4] = 2u32.to_be_bytes();
+/// The format of files that LMDB synced itself. They become files of this one when they are opened.
+pub(crate) const FORMAT_WITHOUT_LOG: [u8; 4] = 1u32.to_be_bytes();
 /// Key of the format's version.
 pub(crate) const FORMAT_KEY: &[u8] = b"format";
 /// Name of the database that has one record per namespace.

@@ -23,9 +23,9 @@ use crate::connection::{Connection, Received};
 use crate::failure::from_io;
 use crate::files::{Files, Shape};
 use crate::group::{Entry, Group, Work};
+use crate::journal::{self, Journal};
 use crate::limits::{LIMITS, MAX_NAMESPACE};
 use crate::lockfile::LockFile;
-use crate::namespace;
 use crate::socket;
 use crate::wire::{Header, Hello, Kind, PROTOCOL, Reply};
 
@@ -40,6 +40,9 @@ const LIKELY: u64 = 5000;
 const TURN: u64 = 2 << 20;
 /// Time between two searches for readers that died, in microseconds.
 const READER_CHECK: u64 = 10_000_000;
+
+/// Reader slots that the writer itself needs: for the last checkpoint, the one under way, and a look.
+const PINS: u32 = 3;
 
 /// How a [`Writer`] works.
 #[derive(Clone, Debug)]
@@ -74,6 +77,8 @@ impl Default for WriterOptions {
 #[derive(Debug)]
 pub struct Writer {
     files: Arc<Files>,
+    /// Lent to the group while the writer runs.
+    journal: Option<Journal>,
     options: WriterOptions,
     listener: OwnedFd,
     socket: PathBuf,
@@ -99,18 +104,17 @@ impl Writer {
         let lock = LockFile::take(dir, &options.identity)?;
         let shape = Shape {
             map_size: Some(options.map_size.min(options.max_map_size)),
-            max_readers: options.max_readers,
+            max_readers: options.max_readers + PINS,
             max_namespaces: options.max_namespaces,
         };
-        let files = Files::open(dir, shape)?;
+        let (files, journal) = journal::open(dir, shape, options.max_map_size)?;
         if files.max_key() < LIMITS.max_key {
             return Err(Error::Misconfigured("LMDB was built for keys that are too short".into()));
         }
-        files.clear_stale_readers()?;
-        namespace::settle_format(&files)?;
         let socket = socket::path(dir)?;
         Ok(Writer {
             files,
+            journal: Some(journal),
             options,
             listener: socket::listen(&socket)?,
             socket,
@@ -127,12 +131,17 @@ impl Writer {
     /// nothing more can be promised: whoever runs the writer drops it and starts another one.
     pub fn run(&mut self, env: &dyn Environment) -> Result<()> {
         let files = Arc::clone(&self.files);
-        let mut group = Group::new(&files, self.options.max_map_size);
+        let Some(journal) = self.journal.take() else {
+            return Err(Error::Unavailable("a writer that has failed is not run again".into()));
+        };
+        let mut group = Group::new(&files, journal, self.options.max_map_size);
         let served = self.serve_all(&mut group, env);
         // Nobody may wait for an answer that will not come; and to the group of another run the
         // namespaces of these connections mean nothing.
         self.connections.clear();
-        served
+        served?;
+        self.journal = Some(group.close()?);
+        Ok(())
     }
 
     fn serve_all(&mut self, group: &mut Group<'_>, env: &dyn Environment) -> Result<()> {
@@ -164,6 +173,7 @@ impl Writer {
         if quiet && timeout == IDLE {
             group.sync()?;
         }
+        group.tend(env.now())?;
         self.check_readers(env.now())
     }
 
@@ -272,7 +282,7 @@ impl Writer {
             Kind::Status => return Ok(connection.send(&Reply::Details(self.details(group)?))),
             Kind::Hello => return Ok(false),
         };
-        let entry = Entry { client, namespace, work, refused: None, reply: None };
+        let entry = Entry { client, namespace, work, refused: None, committed: None, reply: None };
         if let Some(connection) = self.connections.get_mut(&client).filter(|_| entry.is_awaited()) {
             connection.awaited_at = now;
         }
@@ -337,11 +347,14 @@ impl Writer {
     fn details(&self, group: &Group<'_>) -> Result<Vec<(String, String)>> {
         let numbers = self.files.numbers()?;
         let counts = group.counts();
+        let (checkpoints, log) = group.journal_numbers();
         let details = [
             ("writer process", std::process::id().to_string()),
             ("writer connections", self.connections.len().to_string()),
             ("requests", counts.requests.to_string()),
             ("groups", counts.groups.to_string()),
+            ("checkpoints", checkpoints.to_string()),
+            ("log bytes", log.to_string()),
             ("file bytes", numbers.file.to_string()),
             ("map bytes", numbers.map.to_string()),
             ("reader slots used", numbers.readers.to_string()),

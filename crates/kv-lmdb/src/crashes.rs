@@ -1,0 +1,368 @@
+//! Crashes of the machine and of the writer, simulated.
+//!
+//! A crash of the machine leaves of every page of LMDB's file whatever was written to it since the
+//! last sync, or what was there before, each page as it likes; the log has what was synced, and of what
+//! was not any part. The test keeps copies of the file to put such states together, opens
+//! them and compares everything with the store that did not crash.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use kv::{Batch, CommitId, Durability, Version};
+
+use crate::files::{DATA, Files, Shape};
+use crate::group::{Entry, Group, Work};
+use crate::journal;
+use crate::log::{Mark, Segment};
+use crate::wire::Reply;
+
+const PAGE: usize = 4096;
+const MAP: usize = 1 << 30;
+const KEYS: u64 = 600;
+
+/// Splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A store without processes: what the writer does, one call at a time.
+struct Machine {
+    dir: tempfile::TempDir,
+    files: Arc<Files>,
+    random: Random,
+    clock: u64,
+}
+
+fn shape() -> Shape {
+    Shape { map_size: Some(MAP), max_readers: 10, max_namespaces: 2 }
+}
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Everything that the two namespaces hold, and their last versions.
+fn contents(files: &Files) -> Contents {
+    let mut all = Contents::new();
+    for name in ["main", "other"] {
+        let opened = files.databases([crate::record::META, &crate::record::data_name(name)]);
+        let Ok([meta, data]) = opened else { continue };
+        files
+            .read(|txn| {
+                for entry in data.iter(txn)? {
+                    let (key, value) = entry?;
+                    all.insert([name.as_bytes(), b"/", key].concat(), value.to_vec());
+                }
+                let key = crate::record::stamp_key(name);
+                if let Some(stamp) = meta.get(txn, &key)? {
+                    all.insert(key, stamp.to_vec());
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    all
+}
+
+impl Machine {
+    fn start(dir: tempfile::TempDir, seed: u64) -> (Machine, Group<'static>) {
+        let (files, mut journal) = journal::open(dir.path(), shape(), MAP).expect("it opens");
+        journal.groups = 20;
+        // The group borrows the files; a test may leak them.
+        let leaked: &'static Arc<Files> = Box::leak(Box::new(Arc::clone(&files)));
+        let mut group = Group::new(leaked, journal, MAP);
+        for name in ["main", "other"] {
+            group.namespace(name, 0).unwrap();
+        }
+        (Machine { dir, files, random: Random(seed), clock: 1_000_000 }, group)
+    }
+
+    fn batch(&mut self, durability: Durability) -> Batch {
+        let random = &mut self.random;
+        let id = CommitId((u128::from(random.next()) << 64 | 1).to_be_bytes());
+        let mut batch = Batch::new(id, durability);
+        for _ in 0..1 + random.below(6) {
+            let key = random.below(KEYS).to_be_bytes();
+            let long = if random.one_in(10) { 9000 } else { 300 };
+            let value = vec![random.next() as u8; random.below(long) as usize];
+            match random.below(10) {
+                0 => batch.delete(&key),
+                1 => batch.clear(&key, &(random.below(KEYS)).to_be_bytes()),
+                2..4 => batch.add(format!("counter {}", random.below(5)).as_bytes(), 1),
+                4..6 => {
+                    let old = [&b"history"[..], &key, &self.clock.to_be_bytes()].concat();
+                    batch.archive(&key, &old, None);
+                    batch.put_stamped(&key, &[&value]);
+                }
+                6 => batch.raise_floor(Version(self.clock / 2)),
+                _ => batch.put_stamped(&key, &[&value]),
+            }
+        }
+        batch
+    }
+
+    /// Commits a group of a few batches, some of which are sent twice.
+    fn commit(&mut self, group: &mut Group<'_>, durability: Durability) {
+        for client in 0..1 + self.random.below(4) {
+            self.clock += 1 + self.random.below(3);
+            let name = if self.random.one_in(4) { "other" } else { "main" };
+            let namespace = group.namespace(name, self.clock).unwrap();
+            let batch = self.batch(durability);
+            for _ in 0..1 + u64::from(self.random.one_in(5)) {
+                let work = Work::Commit(batch.clone());
+                let entry =
+                    Entry { client, namespace, work, refused: None, committed: None, reply: None };
+                group.add(entry, self.clock).unwrap();
+            }
+        }
+        group.commit(self.clock).unwrap();
+        for entry in group.take_finished() {
+            assert!(matches!(entry.reply, Some(Reply::Done(_))), "{entry:?}");
+        }
+    }
+
+    fn data(&self) -> Vec<u8> {
+        std::fs::read(self.dir.path().join(DATA)).unwrap()
+    }
+
+    /// A directory as it is after a crash: each page as in one of `states`, the log as it is now.
+    fn crash(&mut self, states: &[Vec<u8>]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let newest = states.last().unwrap();
+        let mut data = newest.clone();
+        for (number, page) in data.chunks_mut(PAGE).enumerate() {
+            let state = &states[self.random.below(states.len() as u64) as usize];
+            match state.get(number * PAGE..(number + 1) * PAGE) {
+                Some(old) => page.copy_from_slice(old),
+                None => page.fill(0),
+            }
+        }
+        // The length is kept apart from the pages.
+        let shortest = states.iter().map(Vec::len).min().unwrap();
+        if self.random.one_in(2) {
+            data.truncate(shortest.max(2 * PAGE));
+        }
+        std::fs::write(dir.path().join(DATA), data).unwrap();
+        self.copy_log(dir.path());
+        dir
+    }
+
+    fn copy_log(&self, to: &Path) {
+        for number in 0..3 {
+            let name = format!("log.{number}");
+            std::fs::copy(self.dir.path().join(&name), to.join(&name)).unwrap();
+        }
+    }
+}
+
+fn recovered(dir: &Path) -> Contents {
+    let (files, journal) = journal::open(dir, shape(), MAP).expect("a crashed store opens");
+    let found = contents(&files);
+    drop(journal);
+    found
+}
+
+/// What two stores differ in, for a person.
+fn differences(a: &Contents, b: &Contents) -> Vec<String> {
+    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let differing = keys.into_iter().filter(|key| a.get(*key) != b.get(*key));
+    differing.map(|key| key.escape_ascii().to_string()).take(5).collect()
+}
+
+#[track_caller]
+fn assert_same(found: &Contents, expected: &Contents) {
+    assert!(found == expected, "they differ in {:?} and maybe more", differences(found, expected));
+}
+
+/// The machine crashes again and again, whenever it likes: while checkpoints are complete, and while
+/// one is under way. What was committed durably is there, exactly once, with the same versions.
+#[test]
+fn a_crash_of_the_machine_loses_nothing() {
+    for seed in 0..6 {
+        let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
+        // Since the last checkpoint that is complete.
+        let mut states = vec![machine.data()];
+        let held = group.held();
+        let mut crashes = 0;
+        while crashes < 25 {
+            // What is under way is complete before the disk is looked at, or does not become so.
+            let known = group.journal_numbers().0;
+            group.settle().unwrap();
+            if group.journal_numbers().0 != known {
+                states = vec![machine.data()];
+            }
+            let holding = held.lock().unwrap();
+            for _ in 0..machine.random.below(30) {
+                machine.commit(&mut group, Durability::Durable);
+                if machine.random.one_in(8) {
+                    states.push(machine.data());
+                }
+            }
+            states.push(machine.data());
+            let expected = contents(&machine.files);
+            let crashed = machine.crash(&states);
+            assert_same(&recovered(crashed.path()), &expected);
+            // It may crash while it recovers, and then once more.
+            assert_same(&recovered(crashed.path()), &expected);
+            crashes += 1;
+            drop(holding);
+        }
+        assert!(group.journal_numbers().0 > 3, "there were checkpoints");
+    }
+}
+
+/// Of commits that need not be durable, a crash leaves the first so many, each whole, with
+/// everything durable before them; and the machine goes on from there.
+#[test]
+fn a_crash_leaves_a_prefix_of_what_was_not_durable() {
+    for seed in 0..20 {
+        let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
+        machine.commit(&mut group, Durability::Durable);
+        let begin = machine.data();
+        machine.commit(&mut group, Durability::Durable);
+        let mut prefixes = vec![contents(&machine.files)];
+        let synced = log(&machine);
+        for _ in 0..machine.random.below(12) {
+            machine.commit(&mut group, Durability::Relaxed);
+            prefixes.push(contents(&machine.files));
+        }
+        let crashed = {
+            let states = [begin, machine.data()];
+            machine.crash(&states)
+        };
+        // Some sectors of the log were written, and some were not.
+        for (name, now) in log(&machine) {
+            let mut torn = synced[&name].clone();
+            torn.resize(now.len(), 0);
+            for (old, new) in torn.chunks_mut(512).zip(now.chunks(512)) {
+                if !machine.random.one_in(6) {
+                    old.copy_from_slice(new);
+                }
+            }
+            std::fs::write(crashed.path().join(name), torn).unwrap();
+        }
+        let found = recovered(crashed.path());
+        assert!(prefixes.contains(&found), "it is none of {} prefixes", prefixes.len());
+        let (mut machine, mut group) = Machine::start(crashed, seed + 100);
+        machine.clock = 2_000_000;
+        machine.commit(&mut group, Durability::Durable);
+        let states = [machine.data()];
+        let expected = contents(&machine.files);
+        assert_same(&recovered(machine.crash(&states).path()), &expected);
+    }
+}
+
+fn log(machine: &Machine) -> BTreeMap<String, Vec<u8>> {
+    let names = (0..3).map(|number| format!("log.{number}"));
+    names
+        .map(|name| {
+            let bytes = std::fs::read(machine.dir.path().join(&name)).unwrap();
+            (name, bytes)
+        })
+        .collect()
+}
+
+/// A writer that dies while others have the files open leaves its successor the state that they see,
+/// and the successor leaves the machine one that it can crash in at any moment.
+#[test]
+fn writers_that_die_under_readers_lose_nothing() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 7);
+    for _ in 0..15 {
+        for _ in 0..machine.random.below(40) {
+            machine.commit(&mut group, Durability::Durable);
+        }
+        let expected = contents(&machine.files);
+        // Its pins go with it; our handle on the files keeps them open.
+        drop(group);
+        let (files, mut journal) = journal::open(machine.dir.path(), shape(), MAP).unwrap();
+        assert!(Arc::ptr_eq(&files, &machine.files));
+        journal.groups = 20;
+        assert_same(&contents(&machine.files), &expected);
+        let mut states = vec![machine.data()];
+        group = Group::new(Box::leak(Box::new(files)), journal, MAP);
+        for _ in 0..machine.random.below(15) {
+            machine.commit(&mut group, Durability::Durable);
+        }
+        states.push(machine.data());
+        let expected = contents(&machine.files);
+        assert_same(&recovered(machine.crash(&states).path()), &expected);
+    }
+}
+
+/// It may die when a group is in the log and not yet in the file, which then goes forward only.
+#[test]
+fn what_only_the_log_has_is_applied_under_readers() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 8);
+    let held = group.held();
+    for _ in 0..60 {
+        machine.commit(&mut group, Durability::Durable);
+        group.settle().unwrap();
+        let _holding = held.lock().unwrap();
+        let (before, earlier) = (machine.data(), contents(&machine.files));
+        machine.commit(&mut group, Durability::Durable);
+        let expected = contents(&machine.files);
+        let died = tempfile::tempdir().unwrap();
+        std::fs::write(died.path().join(DATA), &before).unwrap();
+        machine.copy_log(died.path());
+        let reader = Files::open(died.path(), shape()).unwrap();
+        assert_same(&contents(&reader), &earlier);
+        assert_same(&recovered(died.path()), &expected);
+        assert_same(&contents(&reader), &expected);
+    }
+}
+
+/// Nobody knows what a disk has that failed to sync: as long as somebody may see what it only seems to
+/// have, the store stays closed; then it goes back to the last checkpoint, and forward.
+#[test]
+fn a_failed_checkpoint_is_not_believed() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 9);
+    let mut states = vec![machine.data()];
+    let held = group.held();
+    let failed = {
+        let _holding = held.lock().unwrap();
+        (0..30).for_each(|_| machine.commit(&mut group, Durability::Durable));
+        states.push(machine.data());
+        machine.crash(&states)
+    };
+    let expected = contents(&machine.files);
+    let newest = Segment::all(failed.path()).unwrap().pop().unwrap();
+    assert_eq!(newest.mark, Mark::Begun);
+    newest.set_mark(Mark::Failed).unwrap();
+    {
+        let _reader = Files::open(failed.path(), shape()).unwrap();
+        let opened = journal::open(failed.path(), shape(), MAP);
+        assert!(matches!(opened, Err(kv::Error::Faulty(_))), "{:?}", opened.map(drop));
+    }
+    assert_same(&recovered(failed.path()), &expected);
+}
+
+/// A file and a log that do not belong together, or one without the other.
+#[test]
+fn what_is_missing_is_said() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 10);
+    machine.commit(&mut group, Durability::Durable);
+    let data = machine.data();
+    let no_log = tempfile::tempdir().unwrap();
+    std::fs::write(no_log.path().join(DATA), &data).unwrap();
+    let opened = journal::open(no_log.path(), shape(), MAP).map(drop);
+    assert!(matches!(&opened, Err(kv::Error::Corrupt(text)) if text.contains("log")), "{opened:?}");
+    let no_data = tempfile::tempdir().unwrap();
+    machine.copy_log(no_data.path());
+    let opened = journal::open(no_data.path(), shape(), MAP).map(drop);
+    assert!(matches!(&opened, Err(kv::Error::Corrupt(text)) if text.contains(DATA)), "{opened:?}");
+}
