@@ -366,3 +366,27 @@ fn what_is_missing_is_said() {
     let opened = journal::open(no_data.path(), shape(), MAP).map(drop);
     assert!(matches!(&opened, Err(kv::Error::Corrupt(text)) if text.contains(DATA)), "{opened:?}");
 }
+
+/// It keeps what it has, and from then on it is safe in the same way.
+#[test]
+fn a_file_from_before_the_log_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let files = Files::open(dir.path(), shape()).unwrap();
+        let main = crate::namespace::open(&files, "main").unwrap();
+        let [meta] = files.create([crate::record::META]).unwrap();
+        let mut txn = files.write().unwrap();
+        main.data.put(&mut txn, b"old", b"........value").unwrap();
+        meta.put(&mut txn, crate::record::FORMAT_KEY, &crate::record::FORMAT_WITHOUT_LOG).unwrap();
+        txn.commit().unwrap();
+    }
+    let (mut machine, mut group) = Machine::start(dir, 11);
+    let mut states = vec![machine.data()];
+    for _ in 0..10 {
+        machine.commit(&mut group, Durability::Durable);
+    }
+    states.push(machine.data());
+    let expected = contents(&machine.files);
+    assert_eq!(expected[&b"main/old"[..]], b"........value");
+    assert_same(&recovered(machine.crash(&states).path()), &expected);
+}

@@ -1,4 +1,4 @@
-//! Group commit: requests of many clients in one write transaction with one sync.
+//! Group commit: requests of many clients in one write transaction with one sync of the log.
 //!
 //! The group opens a write transaction with its first request and applies each request as it comes.
 //! Nobody is answered before the group is committed, so a group that comes to nothing (the map is
@@ -28,6 +28,8 @@ const MAX_BYTES: usize = 16 << 20;
 const MAX_ENTRIES: usize = 1024;
 /// Microseconds after which a group is committed although nobody waits.
 const MAX_AGE: u64 = 100_000;
+/// Microseconds after which a relaxed commit is synced although nothing durable follows it.
+const RELAXED_AGE: u64 = 200_000;
 
 /// What a client asked for.
 #[derive(Debug)]
@@ -87,6 +89,8 @@ pub(crate) struct Group<'e> {
     finished: Vec<Entry>,
     /// Clients with a failed deferred batch whose next awaited request the failure answers.
     failed: HashSet<u64>,
+    /// Since when there are commits whose loss in a crash of the machine their clients accepted.
+    relaxed_since: Option<u64>,
     scratch: Vec<u8>,
     counts: Counts,
 }
@@ -121,6 +125,7 @@ impl<'e> Group<'e> {
             open: Open::default(),
             finished: Vec::new(),
             failed: HashSet::new(),
+            relaxed_since: None,
             scratch: Vec::new(),
             counts: Counts::default(),
         }
@@ -202,11 +207,16 @@ impl<'e> Group<'e> {
 
     /// Makes durable what was committed without being durable at once.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        self.relaxed_since = None;
         self.journal.sync()
     }
 
-    /// Sees to checkpoints. An error ends the writer.
+    /// Sees to what is due: checkpoints, and relaxed commits that are old enough to be synced alone. An
+    /// error ends the writer.
     pub(crate) fn tend(&mut self, now: u64) -> Result<()> {
+        if self.relaxed_since.is_some_and(|since| now.abs_diff(since) >= RELAXED_AGE) {
+            self.sync()?;
+        }
         self.journal.tend(0, now)
     }
 
@@ -306,8 +316,8 @@ impl<'e> Group<'e> {
 
     fn try_commit(&mut self, now: u64) -> std::result::Result<(), Failure> {
         if let Some(mut txn) = self.open.txn.take() {
-            let mut entries = self.open.entries.iter();
-            let durable = entries.any(|entry| entry.durability() == Durability::Durable);
+            let has = |wanted| self.open.entries.iter().any(|entry| entry.durability() == wanted);
+            let (durable, relaxed) = (has(Durability::Durable), has(Durability::Relaxed));
             for namespace in &mut self.namespaces {
                 namespace.save(&mut txn, now).map_err(|e| self.files.failure(e))?;
             }
@@ -324,6 +334,11 @@ impl<'e> Group<'e> {
                     return Err(failure);
                 }
                 self.namespaces.iter_mut().for_each(Namespace::committed);
+                if durable {
+                    self.relaxed_since = None;
+                } else if relaxed {
+                    self.relaxed_since.get_or_insert(now);
+                }
                 self.journal.tend(1, now).map_err(Failure::Fatal)?;
             }
         }

@@ -7,11 +7,16 @@
 //! one write transaction and one sync (group commit; see `group`). Backends talk to it over
 //! `writer.sock` (see `wire`).
 //!
+//! What is durable is in a log (see `log`): a group is one record and one sync before anybody sees it.
+//! LMDB's pages follow without a sync, until a checkpoint syncs all of them (see `journal`).
+//!
 //! # What is promised
 //!
-//! - A durable commit is synced before it is acknowledged. A relaxed one has its data synced but
-//!   not the page that makes them valid: a crash of the machine may take it back, whole, and the
-//!   file is never damaged. `MDB_NOSYNC` and a writable map are never used.
+//! - A durable commit is synced before it is visible, and so before it is acknowledged. A crash of the
+//!   machine may take relaxed ones back, each whole, the last ones first.
+//! - A crash of the machine leaves LMDB's file in no state that LMDB promises anything about. The next
+//!   writer puts it back to the last checkpoint and applies the log from there. Nothing is mapped
+//!   writable.
 //! - A commit is applied at most once, and its outcome can be asked for an hour: ids are kept in
 //!   the file. What is reported as not committed is fenced in the file.
 //! - A writer that is killed loses nothing that it acknowledged and half of nothing. Backends that
