@@ -51,7 +51,7 @@ struct Machine {
 }
 
 fn shape() -> Shape {
-    Shape { map_size: Some(MAP), max_readers: 10, max_namespaces: 2 }
+    Shape { map_size: Some(MAP), max_readers: 10, max_namespaces: 3 }
 }
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -81,13 +81,17 @@ fn contents(files: &Files) -> Contents {
 
 impl Machine {
     fn start(dir: tempfile::TempDir, seed: u64) -> (Machine, Group<'static>) {
-        let (files, mut journal) = journal::open(dir.path(), shape(), MAP).expect("it opens");
+        Machine::start_with(dir, seed, shape())
+    }
+
+    fn start_with(dir: tempfile::TempDir, seed: u64, shape: Shape) -> (Machine, Group<'static>) {
+        let (files, mut journal) = journal::open(dir.path(), shape, MAP).expect("it opens");
         journal.groups = 20;
         // The group borrows the files; a test may leak them.
         let leaked: &'static Arc<Files> = Box::leak(Box::new(Arc::clone(&files)));
         let mut group = Group::new(leaked, journal, MAP);
         for name in ["main", "other"] {
-            group.namespace(name, 0).unwrap();
+            group.namespace(name, 0).unwrap().unwrap();
         }
         (Machine { dir, files, random: Random(seed), clock: 1_000_000 }, group)
     }
@@ -121,7 +125,7 @@ impl Machine {
         for client in 0..1 + self.random.below(4) {
             self.clock += 1 + self.random.below(3);
             let name = if self.random.one_in(4) { "other" } else { "main" };
-            let namespace = group.namespace(name, self.clock).unwrap();
+            let namespace = group.namespace(name, self.clock).unwrap().unwrap();
             let batch = self.batch(durability);
             for _ in 0..1 + u64::from(self.random.one_in(5)) {
                 let work = Work::Commit(batch.clone());
@@ -197,12 +201,12 @@ fn a_crash_of_the_machine_loses_nothing() {
         let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
         // Since the last checkpoint that is complete.
         let mut states = vec![machine.data()];
-        let held = group.held();
+        let held = Arc::clone(&group.journal.held);
         let mut crashes = 0;
         while crashes < 25 {
             // What is under way is complete before the disk is looked at, or does not become so.
             let known = group.journal_numbers().0;
-            group.settle().unwrap();
+            group.journal.finish().unwrap();
             if group.journal_numbers().0 != known {
                 states = vec![machine.data()];
             }
@@ -308,10 +312,10 @@ fn writers_that_die_under_readers_lose_nothing() {
 #[test]
 fn what_only_the_log_has_is_applied_under_readers() {
     let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 8);
-    let held = group.held();
+    let held = Arc::clone(&group.journal.held);
     for _ in 0..60 {
         machine.commit(&mut group, Durability::Durable);
-        group.settle().unwrap();
+        group.journal.finish().unwrap();
         let _holding = held.lock().unwrap();
         let (before, earlier) = (machine.data(), contents(&machine.files));
         machine.commit(&mut group, Durability::Durable);
@@ -319,7 +323,7 @@ fn what_only_the_log_has_is_applied_under_readers() {
         let died = tempfile::tempdir().unwrap();
         std::fs::write(died.path().join(DATA), &before).unwrap();
         machine.copy_log(died.path());
-        let reader = Files::open(died.path(), shape()).unwrap();
+        let reader = Files::open(died.path(), shape(), None).unwrap();
         assert_same(&contents(&reader), &earlier);
         assert_same(&recovered(died.path()), &expected);
         assert_same(&contents(&reader), &expected);
@@ -332,7 +336,7 @@ fn what_only_the_log_has_is_applied_under_readers() {
 fn a_failed_checkpoint_is_not_believed() {
     let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 9);
     let mut states = vec![machine.data()];
-    let held = group.held();
+    let held = Arc::clone(&group.journal.held);
     let failed = {
         let _holding = held.lock().unwrap();
         (0..30).for_each(|_| machine.commit(&mut group, Durability::Durable));
@@ -344,7 +348,7 @@ fn a_failed_checkpoint_is_not_believed() {
     assert_eq!(newest.mark, Mark::Begun);
     newest.set_mark(Mark::Failed).unwrap();
     {
-        let _reader = Files::open(failed.path(), shape()).unwrap();
+        let _reader = Files::open(failed.path(), shape(), None).unwrap();
         let opened = journal::open(failed.path(), shape(), MAP);
         assert!(matches!(opened, Err(kv::Error::Faulty(_))), "{:?}", opened.map(drop));
     }
@@ -372,7 +376,7 @@ fn what_is_missing_is_said() {
 fn a_file_from_before_the_log_gets_one() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let files = Files::open(dir.path(), shape()).unwrap();
+        let files = Files::open(dir.path(), shape(), None).unwrap();
         let main = crate::namespace::open(&files, "main").unwrap();
         let [meta] = files.create([crate::record::META]).unwrap();
         let mut txn = files.write().unwrap();
@@ -389,4 +393,131 @@ fn a_file_from_before_the_log_gets_one() {
     let expected = contents(&machine.files);
     assert_eq!(expected[&b"main/old"[..]], b"........value");
     assert_same(&recovered(machine.crash(&states).path()), &expected);
+}
+
+/// Commits one key, and says what its client is told.
+fn put(group: &mut Group<'_>, name: &str, key: u64, size: usize, now: u64) -> Vec<Reply> {
+    let namespace = group.namespace(name, now).unwrap().unwrap();
+    let id = CommitId((u128::from(now) << 64 | u128::from(key)).to_be_bytes());
+    let mut batch = Batch::new(id, Durability::Durable);
+    batch.put_stamped(&key.to_be_bytes(), &[&vec![key as u8; size]]);
+    ask(group, namespace, Work::Commit(batch), now)
+}
+
+fn ask(group: &mut Group<'_>, namespace: usize, work: Work, now: u64) -> Vec<Reply> {
+    let entry = Entry { client: 1, namespace, work, refused: None, committed: None, reply: None };
+    group.add(entry, now).unwrap();
+    group.commit(now).unwrap();
+    group.take_finished().into_iter().filter_map(|entry| entry.reply).collect()
+}
+
+const LATER: u64 = 100 * 3_600_000_000;
+
+/// A recovery whose map is too small grows it; one that may not grows nothing, and the next one finds
+/// the whole log again.
+#[test]
+fn a_recovery_that_runs_out_of_room_loses_nothing() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 12);
+    group.journal.groups = u64::MAX;
+    let held = Arc::clone(&group.journal.held);
+    let _holding = held.lock().unwrap();
+    (0..600).for_each(|key| drop(put(&mut group, "main", key, 20_000, LATER + key)));
+    let expected = contents(&machine.files);
+    let states = [machine.data()];
+    let crashed = machine.crash(&states);
+    let small = Shape { map_size: Some(2 << 20), ..shape() };
+    let opened = journal::open(crashed.path(), small, 8 << 20).map(drop);
+    assert!(matches!(opened, Err(kv::Error::Full(_))), "{opened:?}");
+    let (files, journal) = journal::open(crashed.path(), small, MAP).unwrap();
+    assert_same(&contents(&files), &expected);
+    drop((files, journal));
+    assert_same(&recovered(crashed.path()), &expected);
+}
+
+/// The map grows while no checkpoint can begin: what the last one needs stays all the same.
+#[test]
+fn a_map_that_grows_without_a_checkpoint_is_safe() {
+    let small = Shape { map_size: Some(1 << 20), ..shape() };
+    let (mut machine, mut group) = Machine::start_with(tempfile::tempdir().unwrap(), 13, small);
+    group.journal.groups = u64::MAX;
+    (0..20).for_each(|key| drop(put(&mut group, "main", key, 3000, LATER + key)));
+    group.journal.checkpoint().unwrap();
+    let mut states = vec![machine.data()];
+    let next = format!("log.{}", (group.journal.log.segment().number + 1) % 3);
+    let next = machine.dir.path().join(next);
+    let aside = machine.dir.path().join("aside");
+    std::fs::rename(&next, &aside).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &next).unwrap();
+    let before = machine.files.numbers().unwrap().map;
+    for n in 0..400 {
+        put(&mut group, "main", n % 20 + 1000 * (n % 2), 3000, 2 * LATER + n);
+        if n == 200 {
+            group.journal.checkpoint().unwrap();
+        }
+    }
+    assert!(machine.files.numbers().unwrap().map > before, "it grew");
+    states.push(machine.data());
+    let expected = contents(&machine.files);
+    std::fs::remove_file(&next).unwrap();
+    std::fs::rename(&aside, &next).unwrap();
+    assert_same(&recovered(machine.crash(&states).path()), &expected);
+}
+
+/// What fails while a newcomer's namespace is made ends the writer, and nobody is told that it is done.
+#[test]
+fn a_failure_under_a_newcomer_is_everybodys() {
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 14);
+    let namespace = group.namespace("main", LATER).unwrap().unwrap();
+    let mut batch = Batch::new(CommitId([7; 16]), Durability::Durable);
+    batch.put_stamped(b"key", &[b"value"]);
+    let work = Work::Commit(batch);
+    let entry = Entry { client: 1, namespace, work, refused: None, committed: None, reply: None };
+    group.add(entry, LATER).unwrap();
+    group.journal.log.break_it();
+    assert!(group.namespace("third", LATER).is_err());
+    group.commit(LATER + 1).unwrap();
+    assert!(group.take_finished().is_empty());
+    assert!(!contents(&machine.files).contains_key(&b"main/key"[..]));
+}
+
+/// The clock was a day ahead once, when another namespace committed.
+#[test]
+fn a_recovery_forgets_no_outcome() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 15);
+    put(&mut group, "other", 1, 10, 2 * LATER);
+    group.journal.finish().unwrap();
+    let held = Arc::clone(&group.journal.held);
+    let _holding = held.lock().unwrap();
+    let done = put(&mut group, "main", 2, 10, LATER);
+    put(&mut group, "other", 3, 10, LATER + 1);
+    let states = [machine.data()];
+    let crashed = machine.crash(&states);
+    let (_again, mut group) = Machine::start(crashed, 16);
+    let namespace = group.namespace("main", LATER + 2).unwrap().unwrap();
+    let id = CommitId((u128::from(LATER) << 64 | 2).to_be_bytes());
+    let asked = ask(&mut group, namespace, Work::Outcome(id), LATER + 3);
+    let [Reply::Done(version)] = done[..] else { panic!("{done:?}") };
+    assert_eq!(asked, [Reply::Outcome(kv::Outcome::Committed(version))]);
+}
+
+/// A checkpoint that some later segment relied on is not replaced by one before it.
+#[test]
+fn a_base_that_is_lost_is_missed() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 17);
+    for _ in 0..3 {
+        machine.commit(&mut group, Durability::Durable);
+        group.journal.checkpoint().unwrap();
+    }
+    let states = [machine.data()];
+    let crashed = machine.crash(&states);
+    let newest = Segment::all(crashed.path()).unwrap().pop().unwrap();
+    let (number, image) = (newest.number, newest.image.clone());
+    newest.set_mark(Mark::Begun).unwrap();
+    // Without another one after it, it never was complete.
+    drop(journal::open(crashed.path(), shape(), MAP).unwrap());
+    let crashed = machine.crash(&states);
+    Segment::all(crashed.path()).unwrap().pop().unwrap().set_mark(Mark::Begun).unwrap();
+    drop(crate::log::Log::begin(crashed.path(), number + 2, 0, number, image).unwrap());
+    let opened = journal::open(crashed.path(), shape(), MAP).map(drop);
+    assert!(matches!(opened, Err(kv::Error::Corrupt(_))), "{opened:?}");
 }

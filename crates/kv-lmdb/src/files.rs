@@ -7,7 +7,9 @@
 //! write into the map is a fault and not damage, and only the writer starts write transactions.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -15,8 +17,9 @@ use std::time::Duration;
 use heed::types::Bytes;
 use heed::{Env, EnvFlags, EnvOpenOptions, FlagSetMode, MdbError, RoTxn, RwTxn, WithTls};
 use kv::{Error, Result};
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use crate::failure::{Failure, from_heed, from_io};
 
@@ -38,8 +41,11 @@ pub(crate) struct Shape {
 pub(crate) struct Files {
     env: Env<WithTls>,
     dir: PathBuf,
-    /// Held shared by every read transaction of this process and exclusively while the map moves.
+    /// Held shared by every read transaction of this process that looks at the map, and exclusively
+    /// while the map moves.
     gate: RwLock<()>,
+    // After the environment, which has the last word about the locks.
+    _alone: Option<Alone>,
 }
 
 /// The file with the data.
@@ -47,11 +53,15 @@ pub(crate) const DATA: &str = "data.mdb";
 /// The file with LMDB's table of readers, which everybody who has the files open holds locked.
 const READERS: &str = "lock.mdb";
 
-/// Nobody has the files open, and nobody can open them while this lives.
+/// Nobody has the files open, and nobody else can open them before who has this does.
+///
+/// It is the very lock that LMDB takes first, on the first byte. LMDB finds it taken by its own process,
+/// concludes that it is the first and makes the table of readers anew, and shares the lock
+/// then. Closing the descriptor would end every lock that the process has on that file, LMDB's too,
+/// so that it stays open as long as the files.
 #[derive(Debug)]
 pub(crate) struct Alone {
-    // Its lock goes with it.
-    _readers: Option<std::fs::File>,
+    _readers: File,
 }
 
 static OPEN: Mutex<BTreeMap<PathBuf, Weak<Files>>> = Mutex::new(BTreeMap::new());
@@ -65,22 +75,26 @@ impl Files {
             return Ok(None);
         }
         let path = path.join(READERS);
-        let file = match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(Alone { _readers: None }));
-            }
-            Err(e) => return Err(from_io(&e, &format!("cannot open {}", path.display()))),
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path);
+        let file = file.map_err(|e| from_io(&e, &format!("cannot open {}", path.display())))?;
+        let first_byte = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 1,
+            l_pid: 0,
         };
-        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Alone { _readers: Some(file) })),
-            Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+        match fcntl(&file, FcntlArg::F_SETLK(&first_byte)) {
+            Ok(_) => Ok(Some(Alone { _readers: file })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(e) => Err(from_io(&e.into(), &format!("cannot lock {}", path.display()))),
         }
     }
 
     /// The environment of `dir`, shared with whoever in this process has it open.
-    pub(crate) fn open(dir: &Path, shape: Shape) -> Result<Arc<Files>> {
+    pub(crate) fn open(dir: &Path, shape: Shape, alone: Option<Alone>) -> Result<Arc<Files>> {
         let path = dir.canonicalize().map_err(|e| from_io(&e, "cannot open the store"))?;
         let mut open = lock(&OPEN);
         if let Some(files) = open.get(&path).and_then(Weak::upgrade) {
@@ -90,6 +104,7 @@ impl Files {
             env: open_env(&path, shape)?,
             dir: path.clone(),
             gate: RwLock::new(()),
+            _alone: alone,
         });
         open.retain(|_, files| files.strong_count() > 0);
         open.insert(path, Arc::downgrade(&files));
@@ -115,6 +130,19 @@ impl Files {
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         let txn = self.env.read_txn()?;
         read(&txn)
+    }
+
+    /// Keeps the newest state's pages from being used again for as long as `hold` runs. It looks at
+    /// none of them, so that the map may move meanwhile.
+    pub(crate) fn pin(&self, hold: impl FnOnce()) -> Result<()> {
+        // Adopts the size of the map, and finds a slot, if need be.
+        self.read(|_| Ok(()))?;
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = self.env.read_txn().map_err(from_heed)?;
+        drop(gate);
+        hold();
+        drop(txn);
+        Ok(())
     }
 
     /// A write transaction; for the writer alone.
@@ -183,25 +211,19 @@ impl Files {
         databases.try_into().map_err(|_| Failure::Fatal(missing("a database")))
     }
 
-    /// Whether the map can be doubled, or at least grow, within `limit` bytes.
-    pub(crate) fn can_grow(&self, limit: usize) -> bool {
-        self.larger(limit).is_some()
-    }
-
-    fn larger(&self, limit: usize) -> Option<usize> {
-        let size = self.env.info().map_size;
-        let larger = size.saturating_mul(2).min(limit) & !(PAGE_MULTIPLE - 1);
-        (larger > size).then_some(larger)
-    }
-
     /// Doubles the map, up to `limit` bytes; false if it is that large already. No transaction of
     /// this process may be open on the calling thread.
     #[allow(unsafe_code)]
     pub(crate) fn grow(&self, limit: usize) -> Result<bool> {
-        let Some(larger) = self.larger(limit) else { return Ok(false) };
+        let size = self.env.info().map_size;
+        let larger = size.saturating_mul(2).min(limit) & !(PAGE_MULTIPLE - 1);
+        if larger <= size {
+            return Ok(false);
+        }
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the gate excludes every read transaction of this process, and the only writer of
-        // this process is the caller, who has ended its transaction. Other processes have their own
+        // SAFETY: the gate excludes every read transaction of this process but pins, which look at
+        // nothing in the map, and the only writer of this process is the caller, who has ended its
+        // transaction. Other processes have their own
         // maps and adopt the size when they begin a transaction.
         unsafe { self.env.resize(larger) }.map_err(from_heed)?;
         Ok(true)
@@ -276,7 +298,7 @@ pub(crate) struct Numbers {
 /// Map sizes are multiples of this, which every page size divides.
 pub(crate) const PAGE_MULTIPLE: usize = 64 << 10;
 
-const EIO: i32 = Errno::IO.raw_os_error();
+const EIO: i32 = libc::EIO;
 
 #[allow(unsafe_code)]
 fn open_env(path: &Path, shape: Shape) -> Result<Env<WithTls>> {

@@ -82,7 +82,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Group<'e> {
     files: &'e Files,
-    journal: Journal,
+    pub(crate) journal: Journal,
     max_map: usize,
     namespaces: Vec<Namespace>,
     open: Open<'e>,
@@ -136,25 +136,26 @@ impl<'e> Group<'e> {
         self.counts
     }
 
-    /// The number of a namespace, which is created if it is new.
-    pub(crate) fn namespace(&mut self, name: &str, now: u64) -> Result<usize> {
+    /// The number of a namespace, which is created if it is new, or why it cannot be. An outer error
+    /// ends the writer.
+    pub(crate) fn namespace(&mut self, name: &str, now: u64) -> Result<Result<usize>> {
         if let Some(known) = self.namespaces.iter().position(|known| known.name == name) {
-            return Ok(known);
+            return Ok(Ok(known));
         }
         self.commit(now)?;
-        let opened = loop {
+        loop {
             match namespace::open(self.files, name) {
-                Ok(opened) => break opened,
-                Err(Failure::MapFull) if self.journal.grow(self.max_map)? => continue,
-                Err(failure) => return Err(failure.into_error()),
+                Ok(opened) => {
+                    self.namespaces.push(opened);
+                    return Ok(Ok(self.namespaces.len() - 1));
+                }
+                Err(Failure::MapFull) if self.files.grow(self.max_map)? => {}
+                // Of one namespace only.
+                Err(Failure::Fatal(error @ Error::Corrupt(_))) => return Ok(Err(error)),
+                Err(Failure::Fatal(error)) => return Err(error),
+                Err(failure) => return Ok(Err(failure.into_error())),
             }
-        };
-        if opened.stamp.version == Version::ZERO {
-            // It may be new, and the log has commits in namespaces, but no namespaces.
-            self.journal.checkpoint()?;
         }
-        self.namespaces.push(opened);
-        Ok(self.namespaces.len() - 1)
     }
 
     /// Applies a request. An error ends the writer.
@@ -218,18 +219,6 @@ impl<'e> Group<'e> {
             self.sync()?;
         }
         self.journal.tend(0, now)
-    }
-
-    /// See [`Journal::held`].
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> Arc<std::sync::Mutex<()>> {
-        Arc::clone(&self.journal.held)
-    }
-
-    /// Waits for the checkpoint that is under way.
-    #[cfg(test)]
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        self.journal.finish()
     }
 
     /// As [`Journal::numbers`].
@@ -356,12 +345,16 @@ impl<'e> Group<'e> {
         while let Err(failure) = failed {
             self.roll_back();
             match failure {
-                Failure::MapFull if self.journal.grow(self.max_map)? => {}
+                Failure::MapFull if self.files.grow(self.max_map)? => {}
                 Failure::Refused(error) => {
                     let current = self.open.current;
                     self.open.entries[current].refused = Some(error);
                 }
-                Failure::Fatal(error) => return Err(error),
+                Failure::Fatal(error) => {
+                    // Nobody may be told that any of it is done.
+                    self.open = Open::default();
+                    return Err(error);
+                }
                 // There may be room in pages that only the last checkpoint needs.
                 _ if self.journal.holds_pages() => self.journal.checkpoint()?,
                 _ if self.open.entries.len() > 1 => return self.one_at_a_time(now),

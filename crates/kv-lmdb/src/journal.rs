@@ -13,7 +13,7 @@
 //!
 //! # Recovery
 //!
-//! [`open`] finds the newest complete segment, the *base*. If no other process has the files open,
+//! [`open`] finds the newest complete segment, the *base*. If nobody has the files open,
 //! the machine may have crashed, and it puts the image back. If others have, they read through
 //! the same cache that LMDB writes to, which has everything, and the meta pages must not go back in
 //! time under them. In both cases the state that LMDB then shows becomes a checkpoint of its own, with a
@@ -30,15 +30,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use kv::{Error, Result};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 use crate::failure::{Failure, from_io};
-use crate::files::{Alone, DATA, Files, Shape};
-use crate::log::{Item, Log, Mark, Segment};
+use crate::files::{DATA, Files, Shape};
+use crate::log::{Item, Log, Mark, Segment, boot};
 use crate::namespace;
 use crate::replay::Replay;
 
@@ -48,6 +48,8 @@ struct Load {
     groups: u64,
     /// When the first group was committed.
     since: u64,
+    /// How long the segment was when the last checkpoint could not begin.
+    bytes: u64,
 }
 
 /// Groups, each of which may write some thirty pages, after which a checkpoint begins.
@@ -67,8 +69,10 @@ pub(crate) struct Journal {
     files: Arc<Files>,
     /// LMDB's file, held open since before it was written to, so that no error of a sync is missed.
     data: Arc<File>,
-    log: Log,
-    /// On the state of the last complete checkpoint.
+    pub(crate) log: Log,
+    /// Number of the segment that begins with the last complete checkpoint.
+    base: u64,
+    /// On the state of that checkpoint.
     pin: Pin,
     running: Option<Running>,
     load: Load,
@@ -84,46 +88,70 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 struct Running {
     pin: Pin,
+    /// Its segment's.
+    number: u64,
     result: Receiver<io::Result<()>>,
 }
 
 /// Opens the files and brings them to where the log ends.
 pub(crate) fn open(dir: &Path, shape: Shape, max_map: usize) -> Result<(Arc<Files>, Journal)> {
     let segments = Segment::all(dir).map_err(log_error)?;
-    let found = segments.iter().rposition(|segment| segment.mark == Mark::Complete);
-    let tail = found.map_or(&[][..], |base| tail(&segments[base..]));
+    let tail = tail(&segments)?;
     let alone = Files::alone(dir)?;
-    match (&alone, tail.first()) {
-        (Some(alone), Some(base)) => restore(alone, dir, &base.image)?,
-        (None, _) if segments.last().is_some_and(|last| last.mark == Mark::Failed) => {
-            return Err(Error::Faulty(
-                "the disk failed to keep what was written to the store; restart the server, so \
-                 that it goes back to the last checkpoint and forward from there"
-                    .into(),
-            ));
-        }
-        _ => {}
+    if alone.is_none() {
+        believe_the_cache(&segments, tail)?;
     }
-    drop(alone);
-    let files = Files::open(dir, shape)?;
+    if let Some(base) = tail.first() {
+        base.confirm().map_err(log_error)?;
+        if alone.is_some() {
+            restore(dir, &base.image)?;
+        }
+    }
+    let files = Files::open(dir, shape, alone)?;
     files.clear_stale_readers()?;
     if tail.is_empty() {
         namespace::refuse_without_log(&files)?;
     }
     let mut journal = Journal::begin(dir, &files, tail)?;
     files.stop_syncing()?;
-    Replay::new(&files, &mut journal, max_map).run(tail)?;
+    Replay::new(&files, max_map).run(tail)?;
     namespace::settle_format(&files)?;
     journal.checkpoint()?;
     Ok((files, journal))
 }
 
-/// The base and the segment that continues it.
-fn tail(segments: &[Segment]) -> &[Segment] {
-    match segments {
-        [base, next, ..] if next.number == base.number + 1 => &segments[..2],
-        _ => &segments[..1],
+/// The base and the segment that continues it; nothing if there never was a complete checkpoint.
+fn tail(segments: &[Segment]) -> Result<&[Segment]> {
+    let Some(newest) = segments.last() else { return Ok(&[]) };
+    let base = if newest.mark == Mark::Complete { newest.number } else { newest.base };
+    let is_base = |known: &Segment| known.number == base && known.mark == Mark::Complete;
+    match segments.iter().position(is_base) {
+        Some(at) => Ok(match &segments[at..] {
+            [_, next, ..] if (next.number, next.base) == (base + 1, base) => &segments[at..at + 2],
+            _ => &segments[at..=at],
+        }),
+        None if base == 0 => Ok(&[]),
+        None => Err(Error::Corrupt(format!("the store's log has lost its segment {base}"))),
     }
+}
+
+/// Refuses to take what others see for what was written, where it may not be.
+fn believe_the_cache(segments: &[Segment], tail: &[Segment]) -> Result<()> {
+    if segments.last().is_some_and(|last| last.mark == Mark::Failed) {
+        return Err(Error::Faulty(
+            "the disk failed to keep what was written to the store; restart the server, so that it \
+             goes back to the last checkpoint and forward from there"
+                .into(),
+        ));
+    }
+    if tail.first().is_some_and(|base| base.boot != boot()) {
+        return Err(Error::Denied(
+            "another program has had the store's file open since before the server has seen to it \
+             after the start of this machine; end that program"
+                .into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Passes the body of every record of the tail to `each`.
@@ -146,7 +174,7 @@ pub(crate) fn read(tail: &[Segment], mut each: impl FnMut(Vec<u8>) -> Result<()>
 }
 
 /// Puts the meta pages of a checkpoint back.
-fn restore(_alone: &Alone, dir: &Path, image: &[u8]) -> Result<()> {
+fn restore(dir: &Path, image: &[u8]) -> Result<()> {
     let path = dir.join(DATA);
     let restored = OpenOptions::new().write(true).open(&path).and_then(|file| {
         file.write_all_at(image, 0)?;
@@ -173,14 +201,17 @@ impl Journal {
         // Neither the base nor what continues it: its file must not be written over.
         let number = tail.first().map_or(1, |base| base.number + 2);
         Log::reserve(dir).map_err(log_error)?;
-        let mut log = Log::begin(dir, number, 0, image(&data)?).map_err(log_error)?;
+        let base = tail.first().map_or(0, |base| base.number);
+        let log = Log::begin(dir, number, 0, base, image(&data)?);
+        let mut log = log.map_err(log_error)?;
         read(tail, |body| log.append_body(&body).map_err(log_error))?;
         log.sync().map_err(log_error)?;
-        let pin = Pin::take(files, || ())?;
+        let pin = Pin::take(files)?;
         conclude(&data, log.segment()).map_err(log_error)?;
         Ok(Journal {
             files: Arc::clone(files),
             data: Arc::new(data),
+            base: number,
             log,
             pin,
             running: None,
@@ -232,9 +263,10 @@ impl Journal {
     }
 
     fn is_due(&self, times: u64, now: u64) -> bool {
-        let Load { groups, since } = self.load;
+        let Load { groups, since, bytes } = self.load;
         let old = now.saturating_sub(since) >= AGE * times;
-        groups >= self.groups * times || self.log.bytes() >= BYTES * times || (groups > 0 && old)
+        let bytes = self.log.bytes().saturating_sub(bytes);
+        groups >= self.groups * times || bytes >= BYTES * times || (groups > 0 && old)
     }
 
     /// Makes a checkpoint of what is committed and waits for it: a page that was freed before can be
@@ -250,46 +282,33 @@ impl Journal {
         self.load.groups > 0 || self.running.is_some()
     }
 
-    /// As [`Files::grow`]. No read transaction may be open in this process while the map moves, the
-    /// pin included: until it is taken again, nothing is written.
-    pub(crate) fn grow(&mut self, max_map: usize) -> Result<bool> {
-        if !self.files.can_grow(max_map) {
-            return Ok(false);
-        }
-        self.checkpoint()?;
-        self.pin.release();
-        let grown = self.files.grow(max_map);
-        self.pin = Pin::take(&self.files, || ())?;
-        grown
-    }
-
     /// Numbers for a person: checkpoints since the writer started, bytes of log since the last.
     pub(crate) fn numbers(&self) -> (u64, u64) {
         (self.checkpoints, self.log.bytes())
     }
 
+    /// Begins a checkpoint. If there is no room for one, or no slot for its pin, the log goes on where
+    /// it is, and the next try is after as much again.
     fn start(&mut self) -> Result<()> {
-        match self.log.switch(image(&self.data)?).map_err(log_error) {
-            Ok(()) => {}
-            // The log goes on where it is; the next try is after as many groups again.
-            Err(Error::Full(_)) => {
-                self.load = Load::default();
-                return Ok(());
-            }
+        self.load = Load { bytes: self.log.bytes(), ..Load::default() };
+        self.sync()?;
+        let Ok(pin) = Pin::take(&self.files) else { return Ok(()) };
+        match self.log.switch(self.base, image(&self.data)?).map_err(log_error) {
+            Ok(()) => self.load.bytes = 0,
+            Err(Error::Full(_)) => return Ok(()),
             Err(error) => return Err(error),
         }
-        self.load = Load::default();
         let (done, result) = sync_channel(1);
         let (data, segment) = (Arc::clone(&self.data), self.log.segment().clone());
         #[cfg(test)]
         let held = Arc::clone(&self.held);
-        let pin = Pin::take(&self.files, move || {
+        pin.run(move || {
             #[cfg(test)]
             let _held = held.lock();
             // The writer may be gone, and with it the wish to know.
             let _ = done.send(conclude(&data, &segment));
-        })?;
-        self.running = Some(Running { pin, result });
+        });
+        self.running = Some(Running { pin, number: self.log.segment().number, result });
         Ok(())
     }
 
@@ -304,7 +323,7 @@ impl Journal {
     fn adopt(&mut self, result: io::Result<()>) -> Result<()> {
         if let Some(running) = self.running.take() {
             result.map_err(|e| Error::Faulty(format!("a checkpoint of the store: {e}")))?;
-            self.pin = running.pin;
+            (self.pin, self.base) = (running.pin, running.number);
             self.checkpoints += 1;
         }
         Ok(())
@@ -346,50 +365,50 @@ fn image(data: &File) -> Result<Vec<u8>> {
 /// thread.
 #[derive(Debug)]
 struct Pin {
-    release: Option<SyncSender<()>>,
+    jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What a pin's thread does while it waits for its end.
+type Job = Box<dyn FnOnce() + Send>;
+
 impl Pin {
-    /// Pins the newest state and runs `job` in the pin's thread. The state is pinned when this
-    /// returns.
-    fn take(files: &Arc<Files>, job: impl FnOnce() + Send + 'static) -> Result<Pin> {
+    /// Pins the newest state. It is pinned when this returns.
+    fn take(files: &Arc<Files>) -> Result<Pin> {
         let files = Arc::clone(files);
-        let (release, released) = sync_channel(1);
+        let (jobs, asked) = channel::<Job>();
         let (pinned, taken) = sync_channel(1);
-        let mut job = Some(job);
         let hold = move || {
-            let held = files.read(|_| {
+            let held = files.pin(|| {
                 let _ = pinned.send(Ok(()));
-                if let Some(job) = job.take() {
-                    job();
-                }
                 // Ends when the other side is dropped.
-                let _ = released.recv();
-                Ok(())
+                asked.into_iter().for_each(|job| job());
             });
             if let Err(error) = held {
                 let _ = pinned.send(Err(error));
             }
         };
         let thread = spawn(hold).map_err(|e| from_io(&e, "starting a thread"))?;
-        let pin = Pin { release: Some(release), thread: Some(thread) };
+        let pin = Pin { jobs: Some(jobs), thread: Some(thread) };
         taken.recv().unwrap_or_else(|_| Err(log_error(silent())))?;
         Ok(pin)
     }
 
-    fn release(&mut self) {
-        self.release = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been heard of as silence.
-            let _ = thread.join();
+    /// Has the thread do something. If it is gone, the job is dropped, and with it what it holds.
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(Box::new(job));
         }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        self.release();
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been heard of as silence.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Lmdb {
             max_readers: 126,
             max_namespaces: self.options.max_namespaces,
         };
-        let files = Files::open(&self.dir, shape)?;
+        let files = Files::open(&self.dir, shape, None)?;
         // A writer that begins while nobody has the files open may put back an older state and lead
         // it forward again before it listens. If it did that just now, it has finished when it, or
         // the one that was there all the time, answers; and from now on it sees that we have them.

@@ -14,7 +14,7 @@
 //!
 //! | offset | content |
 //! |---|---|
-//! | 0 | `fgreslog`, format (4), length of the image (4), number (8), salt (8), first sequence number (8), CRC-32 of these and the image (4) |
+//! | 0 | `fgreslog`, format (4), length of the image (4), number (8), salt (8), first sequence number (8), number of the last segment that was complete (8), the machine's boot id (16), CRC-32 of these and the image (4) |
 //! | 512 | the mark: number (8), 1 for complete or 2 for failed (4), CRC-32 (4) |
 //! | 4096 | the image: LMDB's two meta pages as they were when the checkpoint began |
 //! | next multiple of 4096 | records |
@@ -39,7 +39,7 @@ const FORMAT: u32 = 1;
 /// How many files there are.
 const FILES: u64 = 3;
 /// Length of the head without its checksum.
-const HEAD: usize = 40;
+const HEAD: usize = 64;
 const MARK_AT: u64 = 512;
 const MARK: usize = 16;
 const IMAGE_AT: u64 = 4096;
@@ -142,6 +142,10 @@ pub(crate) struct Segment {
     pub(crate) mark: Mark,
     /// Sequence number of the first record.
     pub(crate) first: u64,
+    /// The segment that was the newest complete one when this one began; zero if there was none.
+    pub(crate) base: u64,
+    /// Names the time between two starts of the machine in which it began.
+    pub(crate) boot: u128,
     file: Arc<File>,
     salt: u64,
 }
@@ -174,9 +178,16 @@ impl Segment {
         if int(&head[HEAD..]) != checksum(&[&head[..HEAD], &image]) {
             return Ok(None);
         }
-        let (number, salt, first) = (long(&head[16..]), long(&head[24..]), long(&head[32..]));
-        let mut segment =
-            Segment { number, image, mark: Mark::Begun, first, file: Arc::new(file), salt };
+        let mut segment = Segment {
+            number: long(&head[16..]),
+            image,
+            mark: Mark::Begun,
+            first: long(&head[32..]),
+            base: long(&head[40..]),
+            boot: u128::from(long(&head[48..])) | u128::from(long(&head[56..])) << 64,
+            file: Arc::new(file),
+            salt: long(&head[24..]),
+        };
         segment.mark = segment.read_mark()?;
         Ok(Some(segment))
     }
@@ -193,23 +204,42 @@ impl Segment {
     }
 
     /// Writes the head into the file of this number; it is durable with what is synced next.
-    fn begin(dir: &Path, number: u64, first: u64, image: Vec<u8>) -> io::Result<Segment> {
-        let file = reserve(dir, number)?;
+    fn begin(
+        dir: &Path,
+        number: u64,
+        first: u64,
+        base: u64,
+        image: Vec<u8>,
+    ) -> io::Result<Segment> {
+        let file = Arc::new(reserve(dir, number)?);
         let mut salt = [0; 8];
         rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
+        let (salt, mark, boot) = (u64::from_le_bytes(salt), Mark::Begun, boot());
+        let segment = Segment { number, image, mark, first, base, boot, file, salt };
+        segment.file.write_all_at(&[0; MARK], MARK_AT)?;
+        segment.write_head()?;
+        Ok(segment)
+    }
+
+    fn write_head(&self) -> io::Result<()> {
         let mut head = Vec::with_capacity(HEAD + 4);
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&(image.len() as u32).to_le_bytes());
-        head.extend_from_slice(&number.to_le_bytes());
-        head.extend_from_slice(&salt);
-        head.extend_from_slice(&first.to_le_bytes());
-        head.extend_from_slice(&checksum(&[&head, &image]).to_le_bytes());
-        file.write_all_at(&image, IMAGE_AT)?;
-        file.write_all_at(&[0; MARK], MARK_AT)?;
-        file.write_all_at(&head, 0)?;
-        let salt = u64::from_le_bytes(salt);
-        Ok(Segment { number, image, mark: Mark::Begun, first, file: Arc::new(file), salt })
+        head.extend_from_slice(&(self.image.len() as u32).to_le_bytes());
+        for number in [self.number, self.salt, self.first, self.base] {
+            head.extend_from_slice(&number.to_le_bytes());
+        }
+        head.extend_from_slice(&self.boot.to_le_bytes());
+        head.extend_from_slice(&checksum(&[&head, &self.image]).to_le_bytes());
+        self.file.write_all_at(&self.image, IMAGE_AT)?;
+        self.file.write_all_at(&head, 0)
+    }
+
+    /// Writes again what a complete segment begins with, durably: who wrote it may have failed to sync
+    /// it, and only the cache may have it.
+    pub(crate) fn confirm(&self) -> io::Result<()> {
+        self.write_head()?;
+        self.set_mark(Mark::Complete)
     }
 
     /// Says durably what became of the checkpoint.
@@ -286,9 +316,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Begins segment `number`, whose first record will have the number `first`.
-    pub(crate) fn begin(dir: &Path, number: u64, first: u64, image: Vec<u8>) -> io::Result<Log> {
-        let segment = Segment::begin(dir, number, first, image)?;
+    /// Begins segment `number`, whose first record will have the number `first`, while `base` is the
+    /// newest complete one.
+    pub(crate) fn begin(
+        dir: &Path,
+        number: u64,
+        first: u64,
+        base: u64,
+        image: Vec<u8>,
+    ) -> io::Result<Log> {
+        let segment = Segment::begin(dir, number, first, base, image)?;
         let end = segment.records_at();
         Ok(Log { dir: dir.into(), segment, end, sequence: first, last: end, unsynced: true })
     }
@@ -302,6 +339,12 @@ impl Log {
 
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
+    }
+
+    /// From now on it cannot be written.
+    #[cfg(test)]
+    pub(crate) fn break_it(&mut self) {
+        self.segment.file = Arc::new(File::open("/dev/null").expect("there is one"));
     }
 
     /// How many bytes of records the segment has.
@@ -364,10 +407,10 @@ impl Log {
     }
 
     /// Goes on in the next segment. After an error it is still this one.
-    pub(crate) fn switch(&mut self, image: Vec<u8>) -> io::Result<()> {
-        // The next segment continues this one, which must not have a gap at its end then.
-        self.sync()?;
-        *self = Log::begin(&self.dir, self.segment.number + 1, self.sequence, image)?;
+    /// What was added must be durable by then, so that there is no gap at the end of this one.
+    pub(crate) fn switch(&mut self, base: u64, image: Vec<u8>) -> io::Result<()> {
+        debug_assert!(!self.unsynced);
+        *self = Log::begin(&self.dir, self.segment.number + 1, self.sequence, base, image)?;
         Ok(())
     }
 }
@@ -443,6 +486,12 @@ fn fill(file: &File, bytes: &mut [u8], at: u64) -> io::Result<bool> {
     }
 }
 
+/// The kernel's name for this run of the machine; zero if it has none.
+pub(crate) fn boot() -> u128 {
+    let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&name.trim().replace('-', ""), 16).unwrap_or_default()
+}
+
 fn checksum(parts: &[&[u8]]) -> u32 {
     let mut sum = Hasher::new();
     parts.iter().for_each(|part| sum.update(part));
@@ -480,13 +529,14 @@ mod tests {
     #[test]
     fn records_come_back_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::begin(dir.path(), 4, 100, vec![7; 8192]).unwrap();
+        let mut log = Log::begin(dir.path(), 4, 100, 3, vec![7; 8192]).unwrap();
         let fence = Item::Fence { namespace: "other", id: CommitId([9; 16]), made: 5 };
         let large = vec![3; 3 << 20];
         log.append(&[commit(1, b"first"), fence]).unwrap();
         log.append(&[commit(2, &large)]).unwrap();
         let found = only(dir.path());
         assert_eq!((found.number, found.first, found.mark), (4, 100, Mark::Begun));
+        assert_eq!((found.base, found.boot), (3, boot()));
         assert_eq!(found.image, vec![7; 8192]);
         let bodies = bodies(&found);
         assert_eq!(decode(&bodies[0]).unwrap(), [commit(1, b"first"), fence]);
@@ -499,7 +549,7 @@ mod tests {
     fn marks_belong_to_their_segment() {
         let dir = tempfile::tempdir().unwrap();
         for (number, mark) in [(1, Mark::Complete), (4, Mark::Begun), (7, Mark::Failed)] {
-            let log = Log::begin(dir.path(), number, 0, vec![0; 8192]).unwrap();
+            let log = Log::begin(dir.path(), number, 0, 0, vec![0; 8192]).unwrap();
             if mark != Mark::Begun {
                 log.segment().set_mark(mark).unwrap();
             }
@@ -511,9 +561,9 @@ mod tests {
     #[test]
     fn only_whole_records_of_this_segment_count() {
         let dir = tempfile::tempdir().unwrap();
-        let mut old = Log::begin(dir.path(), 0, 0, vec![0; 8192]).unwrap();
+        let mut old = Log::begin(dir.path(), 0, 0, 0, vec![0; 8192]).unwrap();
         (0..10).for_each(|version| old.append(&[commit(version, b"old")]).unwrap());
-        let mut log = Log::begin(dir.path(), 3, 0, vec![0; 8192]).unwrap();
+        let mut log = Log::begin(dir.path(), 3, 0, 0, vec![0; 8192]).unwrap();
         (0..3).for_each(|version| log.append(&[commit(version, b"new")]).unwrap());
         assert_eq!(bodies(&only(dir.path())).len(), 3);
         log.retract().unwrap();
@@ -530,10 +580,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         Log::reserve(dir.path()).unwrap();
         assert!(Segment::all(dir.path()).unwrap().is_empty());
-        let mut log = Log::begin(dir.path(), 1, 0, vec![0; 8192]).unwrap();
+        let mut log = Log::begin(dir.path(), 1, 0, 0, vec![0; 8192]).unwrap();
         for number in 2..6 {
             log.append(&[commit(number, b"")]).unwrap();
-            log.switch(vec![number as u8; 8192]).unwrap();
+            log.sync().unwrap();
+            log.switch(1, vec![number as u8; 8192]).unwrap();
         }
         let all = Segment::all(dir.path()).unwrap();
         let numbers: Vec<_> = all.iter().map(|segment| (segment.number, segment.first)).collect();

@@ -284,7 +284,7 @@ mod tests {
     fn files() -> (tempfile::TempDir, std::sync::Arc<Files>) {
         let dir = tempfile::tempdir().unwrap();
         let shape = Shape { map_size: Some(1 << 30), max_readers: 10, max_namespaces: 1 };
-        let files = Files::open(dir.path(), shape).unwrap();
+        let files = Files::open(dir.path(), shape, None).unwrap();
         (dir, files)
     }
 

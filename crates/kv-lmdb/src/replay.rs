@@ -2,33 +2,30 @@
 
 use std::sync::Arc;
 
-use kv::{Batch, Durability, Error, Result, Version};
+use kv::{Batch, Durability, Error, Result};
 
 use crate::apply::Applier;
 use crate::failure::Failure;
 use crate::files::Files;
-use crate::journal::{Journal, read};
+use crate::journal::read;
 use crate::log::{Item, Segment, decode};
 use crate::namespace::{self, Namespace};
 
 /// Bytes of records that are applied in one transaction.
 const MAX_BYTES: usize = 4 << 20;
+/// Records that are: each may clear much, and a transaction can become too large for LMDB.
+const MAX_RECORDS: usize = 64;
 
 /// A replay of the log.
 pub(crate) struct Replay<'a> {
     files: &'a Arc<Files>,
-    journal: &'a mut Journal,
     max_map: usize,
     namespaces: Vec<Namespace>,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(
-        files: &'a Arc<Files>,
-        journal: &'a mut Journal,
-        max_map: usize,
-    ) -> Replay<'a> {
-        Replay { files, journal, max_map, namespaces: Vec::new() }
+    pub(crate) fn new(files: &'a Arc<Files>, max_map: usize) -> Replay<'a> {
+        Replay { files, max_map, namespaces: Vec::new() }
     }
 
     /// Applies the records of these segments that are not applied yet.
@@ -37,7 +34,7 @@ impl<'a> Replay<'a> {
         read(tail, |body| {
             bytes += body.len();
             bodies.push(body);
-            if bytes < MAX_BYTES {
+            if bytes < MAX_BYTES && bodies.len() < MAX_RECORDS {
                 return Ok(());
             }
             bytes = 0;
@@ -58,7 +55,7 @@ impl<'a> Replay<'a> {
         while let Err(failure) = self.try_apply(&items) {
             self.namespaces.iter_mut().for_each(Namespace::roll_back);
             match failure {
-                Failure::MapFull if self.journal.grow(self.max_map)? => {}
+                Failure::MapFull if self.files.grow(self.max_map)? => {}
                 Failure::Refused(error) => return Err(damaged(&error.to_string())),
                 failure => return Err(failure.into_error()),
             }
@@ -70,7 +67,7 @@ impl<'a> Replay<'a> {
         while !self.namespaces.iter().any(|known| known.name == name) {
             match namespace::open(self.files, name) {
                 Ok(opened) => self.namespaces.push(opened),
-                Err(Failure::MapFull) if self.journal.grow(self.max_map)? => {}
+                Err(Failure::MapFull) if self.files.grow(self.max_map)? => {}
                 Err(failure) => return Err(failure.into_error()),
             }
         }
@@ -79,7 +76,7 @@ impl<'a> Replay<'a> {
 
     fn try_apply(&mut self, items: &[Item<'_>]) -> std::result::Result<(), Failure> {
         let files = &**self.files;
-        let (mut txn, mut scratch, mut newest) = (files.write()?, Vec::new(), Version::ZERO);
+        let (mut txn, mut scratch) = (files.write()?, Vec::new());
         for item in items {
             let mut known = self.namespaces.iter_mut();
             let Some(namespace) = known.find(|known| known.name == item.namespace()) else {
@@ -93,7 +90,6 @@ impl<'a> Replay<'a> {
                     let batch = batch.map_err(Failure::Fatal)?;
                     let (txn, scratch) = (&mut txn, &mut scratch);
                     Applier { files, namespace, txn, scratch }.write(&batch, version)?;
-                    newest = newest.max(version);
                 }
                 Item::Fence { id, made, .. } => {
                     namespace.fence(id, made, &mut txn).map_err(|e| files.failure(e))?;
@@ -101,7 +97,8 @@ impl<'a> Replay<'a> {
             }
         }
         for namespace in &mut self.namespaces {
-            namespace.save(&mut txn, newest.0).map_err(|e| files.failure(e))?;
+            // At the beginning of time no marker is old.
+            namespace.save(&mut txn, 0).map_err(|e| files.failure(e))?;
         }
         txn.commit().map_err(|e| files.failure(e))?;
         self.namespaces.iter_mut().for_each(Namespace::committed);

@@ -299,7 +299,10 @@ impl Writer {
     ) -> Result<bool> {
         let opened = match Hello::decode(body) {
             None => return Ok(false),
-            Some(hello) => self.admit(&hello).and_then(|()| group.namespace(&hello.namespace, now)),
+            Some(hello) => match self.admit(&hello) {
+                Ok(()) => group.namespace(&hello.namespace, now)?,
+                Err(error) => Err(error),
+            },
         };
         let Some(connection) = self.connections.get_mut(&client) else { return Ok(false) };
         Ok(match opened {
