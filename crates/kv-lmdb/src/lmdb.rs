@@ -99,7 +99,7 @@ impl Lmdb {
         // A writer that begins while nobody has the files open may put back an older state and lead
         // it forward again before it listens. If it did that just now, it has finished when it, or
         // the one that was there all the time, answers; and from now on it sees that we have them.
-        self.session.borrow_mut().details(env)?;
+        self.session.borrow_mut().hear(env)?;
         let [meta, data] = files.databases([record::META, &record::data_name(&self.namespace)])?;
         let stamp_key = record::stamp_key(&self.namespace);
         Ok(self.reader.get_or_init(|| Reader { files, meta, data, stamp_key }))

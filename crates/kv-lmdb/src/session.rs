@@ -149,6 +149,17 @@ impl Session {
         }
     }
 
+    /// Waits for a sign of life of the writer, no longer than for a connection.
+    pub(crate) fn hear(&mut self, env: &dyn Environment) -> Result<()> {
+        let limited = Limited { env, end: env.now() + u64::from(self.timeout) * 1000 };
+        match self.details(&limited) {
+            Err(Error::Interrupted) if !env.interrupted() => {
+                Err(Error::Unavailable("the writer does not answer".into()))
+            }
+            heard => heard.map(drop),
+        }
+    }
+
     /// What the writer says of itself.
     pub(crate) fn details(&mut self, env: &dyn Environment) -> Result<Vec<(String, String)>> {
         self.send(&Header::plain(Kind::Status, CommitId::default(), 0), &[], env)?;

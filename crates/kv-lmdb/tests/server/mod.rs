@@ -128,6 +128,21 @@ impl WriterProcess {
 
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid(), signal).expect("the process is there");
+        if signal == Signal::STOP {
+            // It takes effect in each thread when that thread next looks.
+            eventually("a stop", || self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.0.id());
+        let mut tasks = std::fs::read_dir(tasks).expect("the process is there");
+        tasks.all(|task| {
+            let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat")));
+            stat.is_ok_and(|stat| {
+                stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+            })
+        })
     }
 
     pub(crate) fn pid(&self) -> Pid {
