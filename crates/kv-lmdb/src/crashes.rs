@@ -418,7 +418,7 @@ const LATER: u64 = 100 * 3_600_000_000;
 #[test]
 fn a_recovery_that_runs_out_of_room_loses_nothing() {
     let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 12);
-    group.journal.groups = u64::MAX;
+    group.journal.groups = 1_000_000;
     let held = Arc::clone(&group.journal.held);
     let _holding = held.lock().unwrap();
     (0..600).for_each(|key| drop(put(&mut group, "main", key, 20_000, LATER + key)));
@@ -439,7 +439,7 @@ fn a_recovery_that_runs_out_of_room_loses_nothing() {
 fn a_map_that_grows_without_a_checkpoint_is_safe() {
     let small = Shape { map_size: Some(1 << 20), ..shape() };
     let (mut machine, mut group) = Machine::start_with(tempfile::tempdir().unwrap(), 13, small);
-    group.journal.groups = u64::MAX;
+    group.journal.groups = 1_000_000;
     (0..20).for_each(|key| drop(put(&mut group, "main", key, 3000, LATER + key)));
     group.journal.checkpoint().unwrap();
     let mut states = vec![machine.data()];
@@ -520,4 +520,33 @@ fn a_base_that_is_lost_is_missed() {
     drop(crate::log::Log::begin(crashed.path(), number + 2, 0, number, image).unwrap());
     let opened = journal::open(crashed.path(), shape(), MAP).map(drop);
     assert!(matches!(opened, Err(kv::Error::Corrupt(_))), "{opened:?}");
+}
+
+/// More than a file of the log keeps when it is used again, in the segment of the last checkpoint and
+/// in the one that goes on.
+#[test]
+fn a_long_log_is_read_to_its_end() {
+    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 18);
+    group.journal.groups = 1_000_000;
+    let states = [machine.data()];
+    for key in 0..45 {
+        put(&mut group, "main", key, 1 << 20, LATER + key);
+    }
+    let expected = contents(&machine.files);
+    let crashed = machine.crash(&[states[0].clone(), machine.data()]);
+    assert_same(&recovered(crashed.path()), &expected);
+    let held = Arc::clone(&group.journal.held);
+    let _holding = held.lock().unwrap();
+    group.journal.groups = 1;
+    put(&mut group, "main", 45, 1 << 20, LATER + 45);
+    group.journal.groups = 1_000_000;
+    for key in 46..90 {
+        put(&mut group, "main", key, 1 << 20, LATER + key);
+    }
+    let expected = contents(&machine.files);
+    let crashed = machine.crash(&[states[0].clone(), machine.data()]);
+    let segments = Segment::all(crashed.path()).unwrap();
+    let marks: Vec<_> = segments.iter().rev().take(2).map(|one| one.mark).collect();
+    assert_eq!(marks, [Mark::Begun, Mark::Complete]);
+    assert_same(&recovered(crashed.path()), &expected);
 }

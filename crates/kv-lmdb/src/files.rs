@@ -39,13 +39,13 @@ pub(crate) struct Shape {
 
 /// An open environment.
 pub(crate) struct Files {
+    // Before the environment: once that is closed, another one may have locks on the same file.
+    _alone: Option<Alone>,
     env: Env<WithTls>,
     dir: PathBuf,
     /// Held shared by every read transaction of this process that looks at the map, and exclusively
     /// while the map moves.
     gate: RwLock<()>,
-    // After the environment, which has the last word about the locks.
-    _alone: Option<Alone>,
 }
 
 /// The file with the data.
@@ -74,6 +74,10 @@ impl Files {
             // A record lock would not conflict with our own, and closing the file would end those.
             return Ok(None);
         }
+        // Another thread has dropped the last handle and is still closing it.
+        while let Some(closing) = heed::env_closing_event(&path) {
+            closing.wait_timeout(Duration::from_millis(10));
+        }
         let path = path.join(READERS);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -87,7 +91,13 @@ impl Files {
             l_pid: 0,
         };
         match fcntl(&file, FcntlArg::F_SETLK(&first_byte)) {
-            Ok(_) => Ok(Some(Alone { _readers: file })),
+            Ok(_) => {
+                // Whoever waits for the lock and gets it because we fail must not find the table that
+                // belonged to another state.
+                let cut = file.set_len(0);
+                cut.map_err(|e| from_io(&e, &format!("cannot write {}", path.display())))?;
+                Ok(Some(Alone { _readers: file }))
+            }
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(e) => Err(from_io(&e.into(), &format!("cannot lock {}", path.display()))),
         }

@@ -15,7 +15,7 @@
 //! | offset | content |
 //! |---|---|
 //! | 0 | `fgreslog`, format (4), length of the image (4), number (8), salt (8), first sequence number (8), number of the last segment that was complete (8), the machine's boot id (16), CRC-32 of these and the image (4) |
-//! | 512 | the mark: number (8), 1 for complete or 2 for failed (4), CRC-32 (4) |
+//! | 512 | the mark: number (8), 1 for complete or 2 for failed (4), CRC-32 of the salt and these (4) |
 //! | 4096 | the image: LMDB's two meta pages as they were when the checkpoint began |
 //! | next multiple of 4096 | records |
 //!
@@ -195,7 +195,8 @@ impl Segment {
     fn read_mark(&self) -> io::Result<Mark> {
         let mut mark = [0; MARK];
         let whole = fill(&self.file, &mut mark, MARK_AT)?;
-        let ours = long(&mark) == self.number && int(&mark[12..]) == checksum(&[&mark[..12]]);
+        let sum = checksum(&[&self.salt.to_le_bytes(), &mark[..12]]);
+        let ours = long(&mark) == self.number && int(&mark[12..]) == sum;
         Ok(match int(&mark[8..]) {
             1 if whole && ours => Mark::Complete,
             2 if whole && ours => Mark::Failed,
@@ -212,6 +213,9 @@ impl Segment {
         image: Vec<u8>,
     ) -> io::Result<Segment> {
         let file = Arc::new(reserve(dir, number)?);
+        if file.metadata()?.len() > MAX_LENGTH {
+            file.set_len(MAX_LENGTH)?;
+        }
         let mut salt = [0; 8];
         rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
         let (salt, mark, boot) = (u64::from_le_bytes(salt), Mark::Begun, boot());
@@ -252,7 +256,8 @@ impl Segment {
         let mut bytes = Vec::with_capacity(MARK);
         bytes.extend_from_slice(&self.number.to_le_bytes());
         bytes.extend_from_slice(&state.to_le_bytes());
-        bytes.extend_from_slice(&checksum(&[&bytes]).to_le_bytes());
+        let sum = checksum(&[&self.salt.to_le_bytes(), &bytes]);
+        bytes.extend_from_slice(&sum.to_le_bytes());
         self.file.write_all_at(&bytes, MARK_AT)?;
         self.file.sync_data()
     }
@@ -471,8 +476,6 @@ fn reserve(dir: &Path, number: u64) -> io::Result<File> {
     if length < LENGTH {
         file.write_all_at(&vec![0; (LENGTH - length) as usize], length)?;
         file.sync_all()?;
-    } else if length > MAX_LENGTH {
-        file.set_len(MAX_LENGTH)?;
     }
     Ok(file)
 }

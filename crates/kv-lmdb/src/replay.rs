@@ -56,6 +56,12 @@ impl<'a> Replay<'a> {
             self.namespaces.iter_mut().for_each(Namespace::roll_back);
             match failure {
                 Failure::MapFull if self.files.grow(self.max_map)? => {}
+                // They may have been too much for one transaction only together.
+                Failure::Full(_) if bodies.len() > 1 => {
+                    return bodies
+                        .iter()
+                        .try_for_each(|body| self.apply(std::slice::from_ref(body)));
+                }
                 Failure::Refused(error) => return Err(damaged(&error.to_string())),
                 failure => return Err(failure.into_error()),
             }
