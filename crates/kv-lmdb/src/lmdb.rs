@@ -199,9 +199,10 @@ impl Store for Lmdb {
     fn status(&self, env: &dyn Environment) -> Result<Status> {
         let details = self.session.borrow_mut().details(env)?;
         let bytes = details.iter().find(|(name, _)| name == "file bytes");
+        let lmdb = heed::lmdb_version();
         Ok(Status {
             engine: "embedded".into(),
-            server_version: format!("LMDB {}", heed::lmdb_version().string),
+            server_version: format!("LMDB {}.{}.{}", lmdb.major, lmdb.minor, lmdb.patch),
             durability: "every commit is synced to the disk before it is acknowledged".into(),
             bytes: bytes.and_then(|(_, value)| value.parse().ok()),
             details,
