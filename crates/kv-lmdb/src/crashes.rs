@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use kv::{Batch, CommitId, Durability, Version};
+use kv::environment::Simulated;
+use kv::{Batch, CommitId, Durability, Environment, Version};
 
 use crate::files::{DATA, Files, Shape};
 use crate::group::{Entry, Group, Work};
@@ -21,33 +22,11 @@ const PAGE: usize = 4096;
 const MAP: usize = 1 << 30;
 const KEYS: u64 = 600;
 
-/// Splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
 /// A store without processes: what the writer does, one call at a time.
 struct Machine {
     dir: tempfile::TempDir,
     files: Arc<Files>,
-    random: Random,
-    clock: u64,
+    env: Simulated,
 }
 
 fn shape() -> Shape {
@@ -93,27 +72,33 @@ impl Machine {
         for name in ["main", "other"] {
             group.namespace(name, 0).unwrap().unwrap();
         }
-        (Machine { dir, files, random: Random(seed), clock: 1_000_000 }, group)
+        (Machine { dir, files, env: Simulated::new(seed) }, group)
     }
 
-    fn batch(&mut self, durability: Durability) -> Batch {
-        let random = &mut self.random;
-        let id = CommitId((u128::from(random.next()) << 64 | 1).to_be_bytes());
-        let mut batch = Batch::new(id, durability);
-        for _ in 0..1 + random.below(6) {
-            let key = random.below(KEYS).to_be_bytes();
-            let long = if random.one_in(10) { 9000 } else { 300 };
-            let value = vec![random.next() as u8; random.below(long) as usize];
-            match random.below(10) {
+    fn below(&self, end: u64) -> u64 {
+        self.env.random() % end
+    }
+
+    fn one_in(&self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn batch(&self, durability: Durability) -> Batch {
+        let mut batch = Batch::new(self.env.commit_id(), durability);
+        for _ in 0..1 + self.below(6) {
+            let key = self.below(KEYS).to_be_bytes();
+            let long = if self.one_in(10) { 9000 } else { 300 };
+            let value = vec![self.env.random() as u8; self.below(long) as usize];
+            match self.below(10) {
                 0 => batch.delete(&key),
-                1 => batch.clear(&key, &(random.below(KEYS)).to_be_bytes()),
-                2..4 => batch.add(format!("counter {}", random.below(5)).as_bytes(), 1),
+                1 => batch.clear(&key, &(self.below(KEYS)).to_be_bytes()),
+                2..4 => batch.add(format!("counter {}", self.below(5)).as_bytes(), 1),
                 4..6 => {
-                    let old = [&b"history"[..], &key, &self.clock.to_be_bytes()].concat();
+                    let old = [&b"history"[..], &key, &self.env.now().to_be_bytes()].concat();
                     batch.archive(&key, &old, None);
                     batch.put_stamped(&key, &[&value]);
                 }
-                6 => batch.raise_floor(Version(self.clock / 2)),
+                6 => batch.raise_floor(Version(self.env.now() / 2)),
                 _ => batch.put_stamped(&key, &[&value]),
             }
         }
@@ -121,20 +106,21 @@ impl Machine {
     }
 
     /// Commits a group of a few batches, some of which are sent twice.
-    fn commit(&mut self, group: &mut Group<'_>, durability: Durability) {
-        for client in 0..1 + self.random.below(4) {
-            self.clock += 1 + self.random.below(3);
-            let name = if self.random.one_in(4) { "other" } else { "main" };
-            let namespace = group.namespace(name, self.clock).unwrap().unwrap();
+    fn commit(&self, group: &mut Group<'_>, durability: Durability) {
+        for client in 0..1 + self.below(4) {
+            self.env.advance(1 + self.below(3));
+            let now = self.env.now();
+            let name = if self.one_in(4) { "other" } else { "main" };
+            let namespace = group.namespace(name, now).unwrap().unwrap();
             let batch = self.batch(durability);
-            for _ in 0..1 + u64::from(self.random.one_in(5)) {
+            for _ in 0..1 + u64::from(self.one_in(5)) {
                 let work = Work::Commit(batch.clone());
                 let entry =
                     Entry { client, namespace, work, refused: None, committed: None, reply: None };
-                group.add(entry, self.clock).unwrap();
+                group.add(entry, now).unwrap();
             }
         }
-        group.commit(self.clock).unwrap();
+        group.commit(self.env.now()).unwrap();
         for entry in group.take_finished() {
             assert!(matches!(entry.reply, Some(Reply::Done(_))), "{entry:?}");
         }
@@ -145,12 +131,12 @@ impl Machine {
     }
 
     /// A directory as it is after a crash: each page as in one of `states`, the log as it is now.
-    fn crash(&mut self, states: &[Vec<u8>]) -> tempfile::TempDir {
+    fn crash(&self, states: &[Vec<u8>]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let newest = states.last().unwrap();
         let mut data = newest.clone();
         for (number, page) in data.chunks_mut(PAGE).enumerate() {
-            let state = &states[self.random.below(states.len() as u64) as usize];
+            let state = &states[self.below(states.len() as u64) as usize];
             match state.get(number * PAGE..(number + 1) * PAGE) {
                 Some(old) => page.copy_from_slice(old),
                 None => page.fill(0),
@@ -158,7 +144,7 @@ impl Machine {
         }
         // The length is kept apart from the pages.
         let shortest = states.iter().map(Vec::len).min().unwrap();
-        if self.random.one_in(2) {
+        if self.one_in(2) {
             data.truncate(shortest.max(2 * PAGE));
         }
         std::fs::write(dir.path().join(DATA), data).unwrap();
@@ -198,7 +184,7 @@ fn assert_same(found: &Contents, expected: &Contents) {
 #[test]
 fn a_crash_of_the_machine_loses_nothing() {
     for seed in 0..6 {
-        let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
+        let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
         // Since the last checkpoint that is complete.
         let mut states = vec![machine.data()];
         let held = Arc::clone(&group.journal.held);
@@ -211,9 +197,9 @@ fn a_crash_of_the_machine_loses_nothing() {
                 states = vec![machine.data()];
             }
             let holding = held.lock().unwrap();
-            for _ in 0..machine.random.below(30) {
+            for _ in 0..machine.below(30) {
                 machine.commit(&mut group, Durability::Durable);
-                if machine.random.one_in(8) {
+                if machine.one_in(8) {
                     states.push(machine.data());
                 }
             }
@@ -235,13 +221,13 @@ fn a_crash_of_the_machine_loses_nothing() {
 #[test]
 fn a_crash_leaves_a_prefix_of_what_was_not_durable() {
     for seed in 0..20 {
-        let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
+        let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), seed);
         machine.commit(&mut group, Durability::Durable);
         let begin = machine.data();
         machine.commit(&mut group, Durability::Durable);
         let mut prefixes = vec![contents(&machine.files)];
         let synced = log(&machine);
-        for _ in 0..machine.random.below(12) {
+        for _ in 0..machine.below(12) {
             machine.commit(&mut group, Durability::Relaxed);
             prefixes.push(contents(&machine.files));
         }
@@ -254,7 +240,7 @@ fn a_crash_leaves_a_prefix_of_what_was_not_durable() {
             let mut torn = synced[&name].clone();
             torn.resize(now.len(), 0);
             for (old, new) in torn.chunks_mut(512).zip(now.chunks(512)) {
-                if !machine.random.one_in(6) {
+                if !machine.one_in(6) {
                     old.copy_from_slice(new);
                 }
             }
@@ -262,8 +248,8 @@ fn a_crash_leaves_a_prefix_of_what_was_not_durable() {
         }
         let found = recovered(crashed.path());
         assert!(prefixes.contains(&found), "it is none of {} prefixes", prefixes.len());
-        let (mut machine, mut group) = Machine::start(crashed, seed + 100);
-        machine.clock = 2_000_000;
+        let (machine, mut group) = Machine::start(crashed, seed + 100);
+        machine.env.set_now(2_000_000);
         machine.commit(&mut group, Durability::Durable);
         let states = [machine.data()];
         let expected = contents(&machine.files);
@@ -285,9 +271,9 @@ fn log(machine: &Machine) -> BTreeMap<String, Vec<u8>> {
 /// and the successor leaves the machine one that it can crash in at any moment.
 #[test]
 fn writers_that_die_under_readers_lose_nothing() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 7);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 7);
     for _ in 0..15 {
-        for _ in 0..machine.random.below(40) {
+        for _ in 0..machine.below(40) {
             machine.commit(&mut group, Durability::Durable);
         }
         let expected = contents(&machine.files);
@@ -299,7 +285,7 @@ fn writers_that_die_under_readers_lose_nothing() {
         assert_same(&contents(&machine.files), &expected);
         let mut states = vec![machine.data()];
         group = Group::new(Box::leak(Box::new(files)), journal, MAP);
-        for _ in 0..machine.random.below(15) {
+        for _ in 0..machine.below(15) {
             machine.commit(&mut group, Durability::Durable);
         }
         states.push(machine.data());
@@ -311,7 +297,7 @@ fn writers_that_die_under_readers_lose_nothing() {
 /// It may die when a group is in the log and not yet in the file, which then goes forward only.
 #[test]
 fn what_only_the_log_has_is_applied_under_readers() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 8);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 8);
     let held = Arc::clone(&group.journal.held);
     for _ in 0..60 {
         machine.commit(&mut group, Durability::Durable);
@@ -334,7 +320,7 @@ fn what_only_the_log_has_is_applied_under_readers() {
 /// have, the store stays closed; then it goes back to the last checkpoint, and forward.
 #[test]
 fn a_failed_checkpoint_is_not_believed() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 9);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 9);
     let mut states = vec![machine.data()];
     let held = Arc::clone(&group.journal.held);
     let failed = {
@@ -358,7 +344,7 @@ fn a_failed_checkpoint_is_not_believed() {
 /// A file and a log that do not belong together, or one without the other.
 #[test]
 fn what_is_missing_is_said() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 10);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 10);
     machine.commit(&mut group, Durability::Durable);
     let data = machine.data();
     let no_log = tempfile::tempdir().unwrap();
@@ -384,7 +370,7 @@ fn a_file_from_before_the_log_gets_one() {
         meta.put(&mut txn, crate::record::FORMAT_KEY, &crate::record::FORMAT_WITHOUT_LOG).unwrap();
         txn.commit().unwrap();
     }
-    let (mut machine, mut group) = Machine::start(dir, 11);
+    let (machine, mut group) = Machine::start(dir, 11);
     let mut states = vec![machine.data()];
     for _ in 0..10 {
         machine.commit(&mut group, Durability::Durable);
@@ -417,7 +403,7 @@ const LATER: u64 = 100 * 3_600_000_000;
 /// the whole log again.
 #[test]
 fn a_recovery_that_runs_out_of_room_loses_nothing() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 12);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 12);
     group.journal.groups = 1_000_000;
     let held = Arc::clone(&group.journal.held);
     let _holding = held.lock().unwrap();
@@ -438,7 +424,7 @@ fn a_recovery_that_runs_out_of_room_loses_nothing() {
 #[test]
 fn a_map_that_grows_without_a_checkpoint_is_safe() {
     let small = Shape { map_size: Some(1 << 20), ..shape() };
-    let (mut machine, mut group) = Machine::start_with(tempfile::tempdir().unwrap(), 13, small);
+    let (machine, mut group) = Machine::start_with(tempfile::tempdir().unwrap(), 13, small);
     group.journal.groups = 1_000_000;
     (0..20).for_each(|key| drop(put(&mut group, "main", key, 3000, LATER + key)));
     group.journal.checkpoint().unwrap();
@@ -480,10 +466,10 @@ fn a_failure_under_a_newcomer_is_everybodys() {
     assert!(!contents(&machine.files).contains_key(&b"main/key"[..]));
 }
 
-/// The clock was a day ahead once, when another namespace committed.
+/// The clock was days ahead once, when another namespace committed.
 #[test]
 fn a_recovery_forgets_no_outcome() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 15);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 15);
     put(&mut group, "other", 1, 10, 2 * LATER);
     group.journal.finish().unwrap();
     let held = Arc::clone(&group.journal.held);
@@ -503,7 +489,7 @@ fn a_recovery_forgets_no_outcome() {
 /// A checkpoint that some later segment relied on is not replaced by one before it.
 #[test]
 fn a_base_that_is_lost_is_missed() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 17);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 17);
     for _ in 0..3 {
         machine.commit(&mut group, Durability::Durable);
         group.journal.checkpoint().unwrap();
@@ -526,7 +512,7 @@ fn a_base_that_is_lost_is_missed() {
 /// in the one that goes on.
 #[test]
 fn a_long_log_is_read_to_its_end() {
-    let (mut machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 18);
+    let (machine, mut group) = Machine::start(tempfile::tempdir().unwrap(), 18);
     group.journal.groups = 1_000_000;
     let states = [machine.data()];
     for key in 0..45 {

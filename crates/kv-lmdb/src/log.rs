@@ -83,7 +83,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let (kind, namespace, id, number, ops) = match *self {
             Item::Commit { namespace, id, version, ops } => (COMMIT, namespace, id, version.0, ops),
             Item::Fence { namespace, id, made } => (FENCE, namespace, id, made, &[][..]),
@@ -371,21 +371,21 @@ impl Log {
     fn append_with(
         &mut self,
         length: usize,
-        write: impl Fn(&mut Out<'_, '_>) -> io::Result<()>,
+        write: impl Fn(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut head = [0; RECORD];
         head[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         head[16..].copy_from_slice(&(length as u64).to_le_bytes());
-        let mut sum = Hasher::new();
-        sum.update(&self.segment.salt.to_le_bytes());
-        sum.update(&head[8..]);
-        write(&mut Out::Sum(&mut sum))?;
-        head[..4].copy_from_slice(&sum.finalize().to_le_bytes());
+        let mut sum = Sum(Hasher::new());
+        sum.write_all(&self.segment.salt.to_le_bytes())?;
+        sum.write_all(&head[8..])?;
+        write(&mut sum)?;
+        head[..4].copy_from_slice(&sum.0.finalize().to_le_bytes());
         self.unsynced = true;
         let place = Place { file: &self.segment.file, at: self.end };
         let mut out = BufWriter::with_capacity((RECORD + length).min(BUFFER), place);
         out.write_all(&head)?;
-        write(&mut Out::File(&mut out))?;
+        write(&mut out)?;
         out.flush()?;
         self.last = self.end;
         self.end += (RECORD + length) as u64;
@@ -423,21 +423,13 @@ impl Log {
 /// Most memory for a record that is written.
 const BUFFER: usize = 1 << 20;
 
-/// Where the parts of a record go: first into the checksum, then into the file.
-enum Out<'a, 'f> {
-    Sum(&'a mut Hasher),
-    File(&'a mut BufWriter<Place<'f>>),
-}
+/// A checksum as something to write to.
+struct Sum(Hasher);
 
-impl Write for Out<'_, '_> {
+impl Write for Sum {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Out::Sum(sum) => {
-                sum.update(bytes);
-                Ok(bytes.len())
-            }
-            Out::File(file) => file.write(bytes),
-        }
+        self.0.update(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,7 +1,5 @@
 //! Applying what the log has and LMDB has not.
 
-use std::sync::Arc;
-
 use kv::{Batch, Durability, Error, Result};
 
 use crate::apply::Applier;
@@ -18,13 +16,13 @@ const MAX_RECORDS: usize = 64;
 
 /// A replay of the log.
 pub(crate) struct Replay<'a> {
-    files: &'a Arc<Files>,
+    files: &'a Files,
     max_map: usize,
     namespaces: Vec<Namespace>,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(files: &'a Arc<Files>, max_map: usize) -> Replay<'a> {
+    pub(crate) fn new(files: &'a Files, max_map: usize) -> Replay<'a> {
         Replay { files, max_map, namespaces: Vec::new() }
     }
 
@@ -81,7 +79,7 @@ impl<'a> Replay<'a> {
     }
 
     fn try_apply(&mut self, items: &[Item<'_>]) -> std::result::Result<(), Failure> {
-        let files = &**self.files;
+        let files = self.files;
         let (mut txn, mut scratch) = (files.write()?, Vec::new());
         for item in items {
             let mut known = self.namespaces.iter_mut();
