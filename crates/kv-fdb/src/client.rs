@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::failure::{Attempt, Trouble};
 use crate::hints::Hints;
 use crate::keys::Keys;
+use crate::lines::Lines;
 use crate::moments::{self, Moments};
 use crate::recent::Recent;
 use crate::view::View;
@@ -39,6 +40,7 @@ pub(crate) struct Client {
     shared: RefCell<Option<Rc<View>>>,
     pub(crate) recent: RefCell<Recent>,
     pub(crate) hints: RefCell<Hints>,
+    pub(crate) lines: RefCell<Lines>,
     pub(crate) moments: Moments,
 }
 
@@ -59,6 +61,7 @@ impl Client {
             shared: RefCell::default(),
             recent: RefCell::default(),
             hints: RefCell::default(),
+            lines: RefCell::default(),
             moments: Moments::default(),
         }
     }

@@ -45,7 +45,7 @@ impl Hints {
     }
 }
 
-fn place_of(start: &[u8]) -> u64 {
+pub(crate) fn place_of(start: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(start);
     hasher.finish()

@@ -50,7 +50,8 @@
 //! round trip.
 //!
 //! The row of an entry that a lookup finds is asked for together with the entry, if it was found before
-//! (see [`hints`]); else one after the other.
+//! (see [`hints`]) or its neighbours make it probable which one it is ([`lines`]); else one after the
+//! other.
 //!
 //! # Life
 //!
@@ -80,6 +81,7 @@ mod failure;
 mod hints;
 mod keys;
 mod limits;
+mod lines;
 mod moments;
 mod network;
 mod pages;

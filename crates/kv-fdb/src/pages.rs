@@ -244,6 +244,12 @@ pub(crate) fn row_keys(entries: &Page, mapping: &Mapping) -> Vec<Vec<u8>> {
     (0..entries.len()).map(row_key).collect()
 }
 
+/// The row that a lookup from here found the last time, or that others make probable.
+fn probable_row(client: &Client, start: &[u8]) -> Option<Vec<u8>> {
+    let known = client.hints.borrow_mut().get(start).map(<[u8]>::to_vec);
+    known.or_else(|| client.lines.borrow().guess(start))
+}
+
 /// A page of an index range, and the rows that its entries point to.
 pub(crate) async fn mapped(
     client: &Client,
@@ -252,8 +258,8 @@ pub(crate) async fn mapped(
     mapping: &Mapping,
 ) -> Attempt<(Range, Vec<Vec<u8>>, Many)> {
     let lookup = request.max_rows <= LOOKUP;
-    let hint = lookup.then(|| client.hints.borrow_mut().get(&request.start).map(<[u8]>::to_vec));
-    let guess = hint.flatten().map(|row| {
+    let hint = if lookup { probable_row(client, &request.start) } else { None };
+    let guess = hint.map(|row| {
         let asked = ask_for_many(client, &view, &[&row]);
         (row, asked)
     });
@@ -263,6 +269,7 @@ pub(crate) async fn mapped(
     let keys = row_keys(&entries, mapping);
     if let ([key], true) = (&keys[..], lookup) {
         client.hints.borrow_mut().note(&request.start, key);
+        client.lines.borrow_mut().note(&request.start, key, mapping.len);
     }
     let view = Rc::clone(&range.view);
     let many = {
