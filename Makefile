@@ -14,11 +14,11 @@ PG ?= 15
 STORE ?= embedded
 AM ?= fakegres
 
-.PHONY: help run test applications bench install lint clean-run
+.PHONY: help run test pgregress applications bench install lint clean-run
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo 'Targets: run test applications bench install lint clean-run'
+	@echo 'Targets: run test pgregress applications bench install lint clean-run'
 
 # A server of its own with the extension, a demonstration, and psql.
 run:
@@ -27,6 +27,11 @@ run:
 # Everything that is tested. The last line counts.
 test:
 	@tests/run.sh $(SUITE)
+
+# PostgreSQL 15's own regression suite on heap and on fakegres, with the extension that is installed:
+# how many statements answer alike, and why not the others.
+pgregress:
+	@tests/pgregress/run.sh
 
 # The test suites of Django, SQLAlchemy and Alembic on heap and on fakegres, with the extension that
 # is installed; APPS=django runs one of them.

@@ -40,7 +40,9 @@ download() {
     -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)")
   cd "$work" || exit
   apt-get "${options[@]}" update
-  apt-get "${options[@]}" source --download-only "postgresql-$version"
+  # Debian's own part is not needed, and is replaced under a mirror's feet more often.
+  apt-get "${options[@]}" source --download-only --tar-only "postgresql-$version" ||
+    die "the mirror does not have the source package of PostgreSQL $version that it lists; try later, or give PG_CONFIG=/path/to/its/pg_config"
 }
 
 compile() {
