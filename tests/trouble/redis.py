@@ -74,12 +74,19 @@ def read_only(redis, session):
 
 
 def busy(redis, session):
-    """Somebody's long script: waited for within connect_timeout, and then said."""
-    script = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end"
-    blocker = threading.Thread(target=redis.tell, args=("EVAL", script, "0"))
-    blocker.start()
-    time.sleep(0.3)
-    soon(lambda: refused("57P03", lambda: session.run("SELECT id FROM t"), "BUSY", "Try again"), 0.25)
+    """Somebody's long script is waited for as a lock is, twelve times connect_timeout, and then said."""
+    def blocked_for(seconds):
+        script = f"local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < {seconds} do end"
+        blocker = threading.Thread(target=redis.tell, args=("EVAL", script, "0"))
+        blocker.start()
+        time.sleep(0.3)
+        return blocker
+
+    blocker = blocked_for(2)
+    equal(session.value("SELECT count(*) > 0 FROM t"), "t", "a script that ends is waited for")
+    blocker.join()
+    blocker = blocked_for(6)
+    soon(lambda: refused("57P03", lambda: session.run("SELECT id FROM t"), "BUSY", "Try again"), 3)
     blocker.join()
     mended(session)
 

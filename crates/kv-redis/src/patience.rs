@@ -14,17 +14,25 @@ const SLICE: u32 = 50;
 /// Milliseconds before something is tried once more.
 const PAUSE: u32 = 20;
 
+/// How many time-outs are waited for a server that is there and runs somebody's script: a large commit
+/// is one, and whoever waits for it waits as for a lock.
+const BUSY: u32 = 12;
+
 /// What is left of a time-out; none means to wait as long as the caller does.
 #[derive(Debug)]
-pub(crate) struct Patience(Option<u32>);
+pub(crate) struct Patience {
+    left: Option<u32>,
+    /// What is left of the time for a server that says that it is busy.
+    busy: Option<u32>,
+}
 
 impl Patience {
     pub(crate) fn millis(millis: u32) -> Patience {
-        Patience(Some(millis))
+        Patience { left: Some(millis), busy: Some(millis.saturating_mul(BUSY)) }
     }
 
     pub(crate) fn endless() -> Patience {
-        Patience(None)
+        Patience { left: None, busy: None }
     }
 
     /// Waits for a socket. A signal ends the wait, so that its reason is asked for at once.
@@ -35,43 +43,46 @@ impl Patience {
         env: &dyn Environment,
     ) -> Result<()> {
         let mut fds = [PollFd::from_borrowed_fd(socket, events)];
-        if self.sleep(&mut fds, SLICE, env)? {
+        if sleep(&mut self.left, &mut fds, SLICE, env)? {
             return Ok(());
         }
-        match self.0 {
+        match self.left {
             Some(0) => Err(Error::Unavailable("the server does not answer".into())),
             _ => Ok(()),
         }
     }
 
-    /// Waits a little; false if there is no time left.
-    pub(crate) fn pause(&mut self, env: &dyn Environment) -> Result<bool> {
-        if self.0 == Some(0) {
+    /// Waits a little because of an error that passes; false if there is no time left.
+    pub(crate) fn pause(&mut self, error: &Error, env: &dyn Environment) -> Result<bool> {
+        let busy = matches!(error, Error::NotReady(text) if text.starts_with("BUSY"));
+        let left = if busy { &mut self.busy } else { &mut self.left };
+        if *left == Some(0) {
             return Ok(false);
         }
-        self.sleep(&mut [], PAUSE, env)?;
+        sleep(left, &mut [], PAUSE, env)?;
         Ok(true)
     }
+}
 
-    fn sleep(
-        &mut self,
-        fds: &mut [PollFd<'_>],
-        millis: u32,
-        env: &dyn Environment,
-    ) -> Result<bool> {
-        if env.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        let millis = self.0.map_or(millis, |left| left.min(millis));
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(millis) * 1_000_000 };
-        let ready = match poll(fds, Some(&timeout)) {
-            Ok(ready) => ready > 0,
-            Err(Errno::INTR) => return Ok(false),
-            Err(error) => return Err(Error::Unavailable(error.to_string())),
-        };
-        if let Some(left) = self.0.as_mut().filter(|_| !ready) {
-            *left -= millis;
-        }
-        if !ready && env.interrupted() { Err(Error::Interrupted) } else { Ok(ready) }
+/// Waits for sockets, no longer than what is left.
+fn sleep(
+    left: &mut Option<u32>,
+    fds: &mut [PollFd<'_>],
+    millis: u32,
+    env: &dyn Environment,
+) -> Result<bool> {
+    if env.interrupted() {
+        return Err(Error::Interrupted);
     }
+    let millis = left.map_or(millis, |left| left.min(millis));
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(millis) * 1_000_000 };
+    let ready = match poll(fds, Some(&timeout)) {
+        Ok(ready) => ready > 0,
+        Err(Errno::INTR) => return Ok(false),
+        Err(error) => return Err(Error::Unavailable(error.to_string())),
+    };
+    if let Some(left) = left.as_mut().filter(|_| !ready) {
+        *left -= millis;
+    }
+    if !ready && env.interrupted() { Err(Error::Interrupted) } else { Ok(ready) }
 }

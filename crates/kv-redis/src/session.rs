@@ -478,7 +478,7 @@ fn wait_again(
     patience: &mut Patience,
     env: &dyn Environment,
 ) -> Result<()> {
-    if patience.pause(env)? {
+    if patience.pause(&error, env)? {
         *last = Some(error);
         return Ok(());
     }

@@ -50,12 +50,18 @@ end
 local archived, taken = {}, 0
 do
   local at, size, n = 1, #reads, 0
+  -- What is checked is mostly archived next.
+  local asked, answer
+  local function find_again(key)
+    if key ~= asked then asked, answer = key, find(key) end
+    return answer
+  end
   while at <= size do
     local tag, a, b, body = read('<BI2I4', reads, at)
     local key, rest = sub(reads, body, body + a - 1), sub(reads, body + a, body + a + b - 1)
     at, n = body + a + b, n + 1
     if tag == CHECK then
-      local value = find(key)
+      local value = find_again(key)
       if value and not passes(value, rest) then return { version, floor, 'conflict', n } end
     elseif tag == CHECK_RANGE then
       local finish = sub(rest, 9)
@@ -63,7 +69,7 @@ do
         return { version, floor, 'conflict', n }
       end
     else
-      local value = find(key)
+      local value = find_again(key)
       if value and #value < 8 then corrupt('a value that is archived has no stamp') end
       archived[#archived + 1] = value and sub(value, 9)
     end
@@ -72,15 +78,18 @@ end
 
 -- Pages in memory --------------------------------------------------------------------------------
 
--- A page: its segment and bound; `keys` in order; `added` keys behind them, in order or not; and
--- the record of every key, false where it was removed.
+-- A page: its segment and bound; its `keys` in order; `added` keys, `sorted` if they came in order, and
+-- `ordered` if each came behind all that were there; and the record of every key, false where it was
+-- removed.
 local pages, touched, gone, vanished = {}, {}, {}, {}
-local current
+-- The page that was used last for old versions, and for everything else: a batch goes to a key and to its
+-- history in turn, to each in order.
+local current, PLAIN, HISTORY = {}, 1, 2
 
 local function adopt(segment, bound, fresh)
   local page = {
     segment = segment, bound = bound, fresh = fresh, keys = {}, records = {}, added = {},
-    ordered = true,
+    ordered = true, sorted = true,
   }
   pages[bound] = page
   touched[#touched + 1] = page
@@ -103,53 +112,56 @@ local function load(segment, bound)
   return page
 end
 
-local function next_bound(page)
-  return call('ZRANGEBYLEX', index .. page.segment, '(' .. page.bound, '+', 'LIMIT', 0, 1)[1]
-      or call('ZRANGEBYLEX', root, '(' .. page.segment, '+', 'LIMIT', 0, 1)[1] or false
-end
-
 local function covers(page, key)
   if page.last and less(key, page.last) and less(key, page.bound) then return false end
   if not page.last and less(key, page.bound) then return false end
-  if page.upper == nil then page.upper = next_bound(page) end
+  if page.upper == nil then page.upper = bound_behind(page.segment, page.bound) end
   return not page.upper or less(key, page.upper)
 end
 
 -- The page that a key belongs to. One that is not there yet begins where its segment begins, so
 -- that no key changes its page.
-local function page_for(key)
-  if current and (current.records[key] ~= nil or covers(current, key)) then return current end
+local function page_for(key, kind)
+  local page = current[kind]
+  if page and (page.records[key] ~= nil or covers(page, key)) then return page end
   local segment = segment_of(key)
   local bound = segment and not gone[segment] and page_of(segment, key)
   if bound then
-    current = load(segment, bound)
+    page = load(segment, bound)
   else
     segment = segment or ''
-    current = pages[segment] or adopt(segment, segment, true)
+    page = pages[segment] or adopt(segment, segment, true)
   end
-  return current
+  current[kind] = page
+  return page
 end
 
 local grows = false
 
-local function set(key, record)
+local function set(key, record, kind)
   grows = true
-  local page = page_for(key)
+  local page = page_for(key, kind or PLAIN)
   if page.records[key] == nil then
     local added = page.added
-    added[#added + 1] = key
-    if page.last and less(key, page.last) then page.ordered = false else page.last = key end
+    local n = #added
+    if page.last and less(key, page.last) then
+      page.ordered = false
+      if n > 0 and page.sorted and less(key, added[n]) then page.sorted = false end
+    else
+      page.last = key
+    end
+    added[n + 1] = key
   end
   page.records[key], page.dirty = record, true
 end
 
 local function remove(key)
-  local page = page_for(key)
+  local page = page_for(key, PLAIN)
   if page.records[key] then page.records[key], page.dirty = false, true end
 end
 
 local function add(key, delta)
-  local record = page_for(key).records[key]
+  local record = page_for(key, PLAIN).records[key]
   local low, high = read('<I4I4', delta)
   if record then
     if #record ~= 6 + #key + 8 then corrupt('what is added to is no counter') end
@@ -222,7 +234,7 @@ local function clear(start, finish)
   for i = 1, #touched do
     if touched[i].fresh and not touched[i].dropped then wipe(touched[i], start, finish) end
   end
-  current = nil
+  current = {}
 end
 
 do
@@ -244,7 +256,7 @@ do
     elseif tag == STORE then
       taken = taken + 1
       local old = archived[taken]
-      if old then set(key, pack('<I2I4', #key, #old) .. key .. old) end
+      if old then set(key, pack('<I2I4', #key, #old) .. key .. old, HISTORY) end
     elseif tag == RAISE and newer(key, floor) then
       floor = key
     end
@@ -267,7 +279,7 @@ do
     if not bound then return { fits = false } end
     if not places[bound] then
       local found = { segment = segment, bound = bound, fits = true }
-      found.upper = next_bound(found)
+      found.upper = bound_behind(segment, bound)
       found.last = last_key(fetch(segment, bound))
       places[bound] = found
     end
@@ -316,7 +328,7 @@ end
 -- The keys of a page that have records, in order.
 local function merged(page)
   local keys, added, records, all = page.keys, page.added, page.records, {}
-  if not page.ordered then table.sort(added, less) end
+  if not page.sorted then table.sort(added, less) end
   local i, n = 1, 0
   for j = 1, #added do
     local key = added[j]

@@ -94,18 +94,51 @@ local function search(raw, key)
   return false
 end
 
-local recent_bound, recent_raw
+-- The bound behind a page, or false.
+local function bound_behind(segment, bound)
+  return call('ZRANGEBYLEX', index .. segment, '(' .. bound, '+', 'LIMIT', 0, 1)[1]
+      or call('ZRANGEBYLEX', root, '(' .. segment, '+', 'LIMIT', 0, 1)[1] or false
+end
 
--- The value of a key, or false.
+-- The values of a page by their keys.
+local function values_of(raw)
+  local values, at, size = {}, HEADER + 1, #raw
+  while at <= size do
+    local key_length, value_length, body = read('<I2I4', raw, at)
+    local value = body + key_length
+    at = value + value_length
+    values[sub(raw, body, value - 1)] = sub(raw, value, at - 1)
+  end
+  return values
+end
+
+-- Pages that keys were looked for in, and the last of them. Who looks for many keys mostly looks for
+-- neighbours, one after the other: from the second key of a page on, its entries are known by their keys;
+-- and from the second in a row on, also where the page ends, so that it need not be found again.
+local seen, seen_count, last_seen, SEEN = {}, 0, nil, 256
+
+-- The value of a key, or false. Only for scripts that have changed nothing yet.
 local function find(key)
   if key == '' then return false end
+  local page = last_seen
+  if page and page.upper ~= nil and not less(key, page.bound)
+      and not (page.upper and not less(key, page.upper)) then
+    return page.values[key] or false
+  end
   local segment = segment_of(key)
   local bound = segment and page_of(segment, key)
   if not bound then return false end
-  if bound ~= recent_bound then
-    recent_bound, recent_raw = bound, fetch(segment, bound)
+  page = seen[bound]
+  if page then
+    page.values = page.values or values_of(page.raw)
+    if page == last_seen and page.upper == nil then page.upper = bound_behind(segment, bound) end
+    last_seen = page
+    return page.values[key] or false
   end
-  return search(recent_raw, key)
+  if seen_count == SEEN then seen, seen_count = {}, 0 end
+  page = { bound = bound, raw = fetch(segment, bound) }
+  seen[bound], seen_count, last_seen = page, seen_count + 1, page
+  return search(page.raw, key)
 end
 
 -- Gives the pages that may have keys in a range to `visit`, in order, until it returns false; the
