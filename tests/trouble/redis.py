@@ -86,7 +86,7 @@ def busy(redis, session):
     equal(session.value("SELECT count(*) > 0 FROM t"), "t", "a script that ends is waited for")
     blocker.join()
     blocker = blocked_for(6)
-    soon(lambda: refused("57P03", lambda: session.run("SELECT id FROM t"), "BUSY", "Try again"), 3)
+    soon(lambda: refused("57P03", lambda: session.run("SELECT id FROM t"), "BUSY", "Try again"), 2.5, 5)
     blocker.join()
     mended(session)
 

@@ -11,8 +11,9 @@ use rustix::io::Errno;
 /// Longest wait between two questions whether to stop, in milliseconds.
 const SLICE: u32 = 50;
 
-/// Milliseconds before something is tried once more.
+/// Milliseconds before something is tried once more, and before a busy server is asked again.
 const PAUSE: u32 = 20;
+const BUSY_PAUSE: u32 = 100;
 
 /// How many time-outs are waited for a server that is there and runs somebody's script: a large commit
 /// is one, and whoever waits for it waits as for a lock.
@@ -55,11 +56,12 @@ impl Patience {
     /// Waits a little because of an error that passes; false if there is no time left.
     pub(crate) fn pause(&mut self, error: &Error, env: &dyn Environment) -> Result<bool> {
         let busy = matches!(error, Error::NotReady(text) if text.starts_with("BUSY"));
-        let left = if busy { &mut self.busy } else { &mut self.left };
+        let (left, pause) =
+            if busy { (&mut self.busy, BUSY_PAUSE) } else { (&mut self.left, PAUSE) };
         if *left == Some(0) {
             return Ok(false);
         }
-        sleep(left, &mut [], PAUSE, env)?;
+        sleep(left, &mut [], pause, env)?;
         Ok(true)
     }
 }
