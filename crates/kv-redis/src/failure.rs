@@ -35,6 +35,14 @@ impl Trouble {
 /// What a server says instead of an answer when it has too many clients.
 const CROWDED: &str = "max number of clients";
 
+/// What a server says that runs somebody's script, for longer than it likes.
+const BUSY: &str = "BUSY";
+
+/// Whether an error is that of a server which is there, and serves nobody until a script has ended.
+pub(crate) fn is_busy(error: &Error) -> bool {
+    matches!(error, Error::NotReady(text) if text.starts_with(BUSY))
+}
+
 /// What an error reply means.
 pub(crate) fn from_server(error: &ServerError) -> Trouble {
     let text = match error.details() {
@@ -43,7 +51,7 @@ pub(crate) fn from_server(error: &ServerError) -> Trouble {
     };
     match error.code() {
         "NOSCRIPT" => Trouble::NoScript,
-        "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" => {
+        "LOADING" | BUSY | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" => {
             Trouble::Passing(Error::NotReady(text))
         }
         "ERR" if is_crowded(error) => Trouble::Passing(Error::NotReady(text)),

@@ -8,6 +8,8 @@ use kv::{Environment, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::failure::is_busy;
+
 /// Longest wait between two questions whether to stop, in milliseconds.
 const SLICE: u32 = 50;
 
@@ -55,9 +57,10 @@ impl Patience {
 
     /// Waits a little because of an error that passes; false if there is no time left.
     pub(crate) fn pause(&mut self, error: &Error, env: &dyn Environment) -> Result<bool> {
-        let busy = matches!(error, Error::NotReady(text) if text.starts_with("BUSY"));
-        let (left, pause) =
-            if busy { (&mut self.busy, BUSY_PAUSE) } else { (&mut self.left, PAUSE) };
+        let (left, pause) = match is_busy(error) {
+            true => (&mut self.busy, BUSY_PAUSE),
+            false => (&mut self.left, PAUSE),
+        };
         if *left == Some(0) {
             return Ok(false);
         }

@@ -112,10 +112,11 @@ local function values_of(raw)
   return values
 end
 
--- Pages that keys were looked for in, and the last of them. Who looks for many keys mostly looks for
--- neighbours, one after the other: from the second key of a page on, its entries are known by their keys;
--- and from the second in a row on, also where the page ends, so that it need not be found again.
-local seen, seen_count, last_seen, SEEN = {}, 0, nil, 256
+-- Pages that keys were looked for in, of about so many bytes, and the last of them. Who looks for many
+-- keys mostly looks for neighbours, one after the other: from the second key of a page on, its entries are
+-- known by their keys; and from the second in a row on, also where the page ends, so that it need not be
+-- found again.
+local seen, seen_bytes, last_seen, SEEN = {}, 0, nil, 1048576
 
 -- The value of a key, or false. Only for scripts that have changed nothing yet.
 local function find(key)
@@ -135,9 +136,9 @@ local function find(key)
     last_seen = page
     return page.values[key] or false
   end
-  if seen_count == SEEN then seen, seen_count = {}, 0 end
   page = { bound = bound, raw = fetch(segment, bound) }
-  seen[bound], seen_count, last_seen = page, seen_count + 1, page
+  if seen_bytes + #page.raw > SEEN then seen, seen_bytes = {}, 0 end
+  seen[bound], seen_bytes, last_seen = page, seen_bytes + #page.raw, page
   return search(page.raw, key)
 end
 
