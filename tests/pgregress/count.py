@@ -64,9 +64,8 @@ class Involved:
         if involved and "ERROR" in "\n".join(here):
             self.lost.update(name.lower() for name in NAMED.findall(statements))
             self.aborted = True
-        words = set(re.findall(r"[\w.]+", (statements + answers).lower()))
-        missing = {name for name in self.lost if f'"{name}" does not exist' in answers.lower()}
-        involved |= bool(missing & words) or (self.aborted and ABORTED in "\n".join(here))
+        involved |= any(f'"{name}" does not exist' in answers.lower() for name in self.lost)
+        involved |= self.aborted and ABORTED in "\n".join(here)
         if re.search(r"\b(commit|rollback|end)\b", statements, re.I) and ABORTED not in "\n".join(here):
             self.aborted = False
         return involved
