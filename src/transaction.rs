@@ -34,6 +34,7 @@ use crate::changes::Changes;
 use crate::compat::Locator;
 use crate::error::{OrRaise, raise, unsupported};
 use crate::index_am::late::{self, Late};
+use crate::index_am::unread::Unread;
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
@@ -69,6 +70,8 @@ pub(crate) struct Active {
     claims: BTreeMap<Vec<u8>, Version>,
     /// Entries of unique indexes whose keys have not been looked at.
     pub(crate) late: Late,
+    /// Entries of rows that were changed of which it is not known what was there before.
+    pub(crate) unread: Unread,
     /// The newest version that an update made, and the indexes whose entry of the row it changes.
     updated: (Option<Tid>, Vec<pg_sys::Oid>),
     /// Versions that the committed transaction made.
@@ -187,6 +190,7 @@ fn begin() {
         touched_all: false,
         claims: BTreeMap::new(),
         late: Late::default(),
+        unread: Unread::default(),
         updated: (None, Vec::new()),
         committed_versions: 0,
     };
@@ -722,6 +726,7 @@ impl Active {
             dropped.level = level - 1;
         }
         self.late.release_level(level);
+        self.unread.release_level(level);
         self.store.release_sub();
     }
 
@@ -735,6 +740,7 @@ impl Active {
         self.dropped.retain(|dropped| dropped.level < level);
         self.locks.forget();
         self.late.abort_level(level);
+        self.unread.abort_level(level);
         self.store.rollback_sub();
     }
 }

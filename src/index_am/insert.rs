@@ -14,6 +14,7 @@ use relation::{RowId, entry, key};
 
 use super::index::{self, Copied, Entry, Index, Rule};
 use super::late;
+use super::unread;
 use super::verify;
 use super::violation::{self, Duplicate};
 use crate::error::OrRaise;
@@ -157,6 +158,9 @@ impl Addition<'_> {
             let own = active.store.live(&self.entry.key).is_some();
             if !own && is_new(active, self.table, self.row)? {
                 return self.write(active, Base::New, None).map(drop);
+            }
+            if unread::add(active, self.index, self.entry, self.row, command())? {
+                return Ok(());
             }
             let mut page = active.store.page();
             let newest = self.newest(active, &mut page)?;

@@ -19,6 +19,7 @@ use relation::{RowId, Space, entry};
 use super::form::Formed;
 use super::index::{self, Copied, Entry, Index};
 use super::insert::{Addition, InTheWay};
+use super::unread;
 use super::violation::{self, Duplicate};
 use crate::changes;
 use crate::error::OrRaise;
@@ -43,6 +44,11 @@ pub(crate) struct Late {
 
 /// How many queries run inside of each other, where none has failed.
 static QUERIES: PerBackend<Cell<u32>> = PerBackend(Cell::new(0));
+
+/// Whether a query runs, so that the keys will be looked at when its rows are through.
+pub(super) fn query_runs() -> bool {
+    QUERIES.get() > 0
+}
 
 /// A query begins to run.
 pub(crate) fn query_begins() {
@@ -104,7 +110,7 @@ impl Late {
             self.last.retain(|(_, other)| *other == command);
             self.last.push(this);
         }
-        again && QUERIES.get() > 0
+        again && query_runs()
     }
 
     pub(super) fn push(&mut self, addition: &Addition<'_>, written: WriteId) {
@@ -142,8 +148,13 @@ pub(super) extern "C-unwind" fn are_enough() -> bool {
 /// difference.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn look() -> Violation {
-    let waiting = transaction::with_begun(|active| !active.late.entries.is_empty());
-    if waiting != Some(true) {
+    let waiting =
+        |active: &mut Active| (!active.unread.is_empty(), !active.late.entries.is_empty());
+    let (unread, late) = transaction::with_begun(waiting).unwrap_or_default();
+    if unread {
+        transaction::with(unread::look).or_raise();
+    }
+    if !late {
         return Violation::NONE;
     }
     transaction::with(look_ahead).or_raise();

@@ -8,6 +8,7 @@ use relation::{RowId, entry};
 
 use super::form::{Former, is_computed};
 use super::index::{self, Entry, Index, Rule};
+use super::unread;
 use crate::error::OrRaise;
 use crate::lock;
 use crate::table::Table;
@@ -265,7 +266,10 @@ pub(super) fn take(
     row: RowId,
     command: pg_sys::CommandId,
 ) -> Result<()> {
-    if take_key(active, index, &entry.key, row, command)? || index.rule != Rule::Search {
+    if unread::take(active, index, entry, row, command)?
+        || take_key(active, index, &entry.key, row, command)?
+        || index.rule != Rule::Search
+    {
         return Ok(());
     }
     // Made when the constraint was not deferrable yet.

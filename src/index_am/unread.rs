@@ -1,0 +1,167 @@
+//! Entries that were written before the store was asked what it holds in their place, many at once.
+//!
+//! The entry of a row that is locked is nobody else's to write: the statement knows what an update or
+//! delete leaves of it. Only the commit and the counters need what was there before. So over a network,
+//! where a look at each entry would be a round trip for each index of each row, it is written first,
+//! and the looks are made together: when there are enough of them, before anything else can run in
+//! this transaction, and when the statement's rows are through. Were a look forgotten, the commit would
+//! refuse.
+
+use std::rc::Rc;
+
+use kv::Result;
+use mvcc::{Base, Change, WriteId};
+use pgrx::prelude::*;
+use relation::{RowId, entry};
+
+use super::index::{Entry, Index, Rule};
+use super::late;
+use crate::changes;
+use crate::table::Table;
+use crate::table_am::insert::count;
+use crate::transaction::{self, Active};
+
+/// How many places are looked at together.
+const TOGETHER: usize = 512;
+
+/// Entries of which it is not known what was there before.
+#[derive(Default)]
+pub(crate) struct Unread(Vec<UnreadEntry>);
+
+struct UnreadEntry {
+    stored: Rc<Table>,
+    key: Vec<u8>,
+    row: RowId,
+    written: WriteId,
+    /// Whether it was added. The others were taken away.
+    added: bool,
+    /// Bytes of the entry, as they were counted.
+    bytes: i64,
+    level: i32,
+}
+
+impl Unread {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A savepoint was released.
+    pub(crate) fn release_level(&mut self, level: i32) {
+        for unread in self.0.iter_mut().filter(|unread| unread.level >= level) {
+            unread.level = level - 1;
+        }
+    }
+
+    /// A savepoint was rolled back, and its entries with it.
+    pub(crate) fn abort_level(&mut self, level: i32) {
+        self.0.retain(|unread| unread.level < level);
+    }
+}
+
+/// Leaves a tombstone in place of a row's entry. False if it cannot be done without looking.
+pub(super) fn take(
+    active: &mut Active,
+    index: &Index,
+    entry: &Entry,
+    row: RowId,
+    command: pg_sys::CommandId,
+) -> Result<bool> {
+    // Where an entry is searched for, it may be under one of two keys.
+    if index.rule == Rule::Search || !may_wait(active, index, &entry.key) {
+        return Ok(false);
+    }
+    let written = active.store.write(&entry.key, Change::Delete, command, Base::Absent)?;
+    remember(active, index, entry, row, written, false)?;
+    Ok(true)
+}
+
+/// Adds an entry whose key has the row's id. False if it cannot be done without looking.
+pub(super) fn add(
+    active: &mut Active,
+    index: &Index,
+    entry: &Entry,
+    row: RowId,
+    command: pg_sys::CommandId,
+) -> Result<bool> {
+    if !may_wait(active, index, &entry.key) {
+        return Ok(false);
+    }
+    let change = Change::Put(&[&entry.body]);
+    let written = active.store.write(&entry.key, change, command, Base::Absent)?;
+    remember(active, index, entry, row, written, true)?;
+    Ok(true)
+}
+
+/// Whether a query runs that will look, over a network, at an entry of which this transaction knows
+/// nothing, and which nobody wrote who does not know of the index.
+fn may_wait(active: &Active, index: &Index, key: &[u8]) -> bool {
+    !active.session.store.limits().local
+        && late::query_runs()
+        && index.complete
+        && active.created(index.stored.space).is_none()
+        && active.store.live(key).is_none()
+}
+
+fn remember(
+    active: &mut Active,
+    index: &Index,
+    entry: &Entry,
+    row: RowId,
+    written: WriteId,
+    added: bool,
+) -> Result<()> {
+    let (stored, key) = (Rc::clone(&index.stored), entry.key.clone());
+    let bytes = entry.body.len() as i64;
+    let sign = if added { 1 } else { -1 };
+    count(active, &stored, sign, sign * bytes);
+    let level = transaction::level();
+    active.unread.0.push(UnreadEntry { stored, key, row, written, added, bytes, level });
+    if active.unread.0.len() >= TOGETHER { look(active) } else { Ok(()) }
+}
+
+/// Looks at the places of this level's entries. Those of the levels below wait: what is counted now is
+/// undone with this level, and they would stay.
+pub(super) fn look(active: &mut Active) -> Result<()> {
+    let level = transaction::level();
+    let all = std::mem::take(&mut active.unread.0);
+    let (here, below) = all.into_iter().partition::<Vec<_>, _>(|unread| unread.level >= level);
+    active.unread.0 = below;
+    if here.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&[u8]> = here.iter().map(|unread| &unread.key[..]).collect();
+    active.store.look_ahead(&keys)?;
+    here.iter().try_for_each(|unread| unread.settle(active))
+}
+
+impl UnreadEntry {
+    /// Says what the store holds in the entry's place.
+    fn settle(&self, active: &mut Active) -> Result<()> {
+        let zero = self.stored.zero(active)?;
+        let mut page = active.store.page();
+        let holds = |version| changes::none_since(version, &self.key);
+        let newest = active.store.committed_ahead(&self.key, zero, &mut page, holds)?;
+        active.store.rebase(&self.key, newest.base());
+        let body = newest.exists().then(|| &page.value(0)[mvcc::HEADER..]);
+        let before = match body {
+            Some(body) if entry::row(body)? == self.row => Some(body.len() as i64),
+            _ => None,
+        };
+        match (self.added, before) {
+            (true, None) => {}
+            // The row's own entry, with other values beside its key.
+            (true, Some(before)) => count(active, &self.stored, -1, -before),
+            (false, Some(before)) => count(active, &self.stored, 0, self.bytes - before),
+            (false, None) => self.keep(active),
+        }
+        Ok(())
+    }
+
+    /// There was no such entry to take away.
+    fn keep(&self, active: &mut Active) {
+        if active.store.live(&self.key) == Some(self.written) {
+            active.store.unwrite(self.written);
+        }
+        count(active, &self.stored, 1, self.bytes);
+    }
+}
