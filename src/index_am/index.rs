@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 use relation::{RowId, entry, key};
 
 use super::codec::Codec;
+use super::form;
 use crate::changes;
 use crate::error::raise_in;
 use crate::pg::PerBackend;
@@ -43,6 +44,8 @@ pub(crate) struct Index {
     pub(crate) excludes: bool,
     /// Every row has its entry: the index is not being built beside the running transactions.
     pub(crate) complete: bool,
+    /// Values or the condition are computed, by functions that may be replaced.
+    pub(crate) computed: bool,
     /// Rows with a NULL in a key column are unique too.
     pub(crate) nulls_not_distinct: bool,
     prefix: Vec<u8>,
@@ -153,7 +156,17 @@ impl Index {
             let nulls_not_distinct = form.indnullsnotdistinct;
             let excludes = form.indisunique || form.indisexclusion;
             let complete = form.indisvalid;
-            Index { stored, columns, rule, excludes, complete, nulls_not_distinct, prefix }
+            let computed = form::is_computed(relation);
+            Index {
+                stored,
+                columns,
+                rule,
+                excludes,
+                complete,
+                computed,
+                nulls_not_distinct,
+                prefix,
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use mvcc::Change;
 use pgrx::prelude::*;
 use relation::{RowId, entry};
 
-use super::form::{Former, is_computed};
+use super::form::Former;
 use super::index::{self, Entry, Index, Rule};
 use super::unread;
 use crate::error::OrRaise;
@@ -34,12 +34,13 @@ pub(crate) unsafe fn remove(
     // SAFETY: the caller's promise; the slot is dropped, or goes with its memory after an error.
     unsafe {
         let old = Row::new(relation, tuple);
-        take_back(relation, old.slot, row, command);
+        take_each(relation, old.slot, row, command, take_known);
         old.end();
     }
 }
 
-/// Removes the entries of a row in a slot.
+/// Removes the entries of a row in a slot that is not inserted after all. Not every index has one yet, and
+/// its key may be another row's.
 ///
 /// # Safety
 /// `relation` must be open, and `slot` hold the row.
@@ -50,6 +51,20 @@ pub(crate) unsafe fn take_back(
     command: pg_sys::CommandId,
 ) {
     // SAFETY: the caller's promise.
+    unsafe { take_each(relation, slot, row, command, take) };
+}
+
+/// How an entry is taken away.
+type Take = fn(&mut Active, &Index, &Entry, RowId, pg_sys::CommandId) -> Result<()>;
+
+unsafe fn take_each(
+    relation: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    row: RowId,
+    command: pg_sys::CommandId,
+    take: Take,
+) {
+    // SAFETY: the callers' promise.
     unsafe {
         let mut former = Former::default();
         for_each(relation, |open, index| {
@@ -85,7 +100,7 @@ pub(crate) unsafe fn look_ahead(
     // SAFETY: the caller's promise.
     unsafe {
         for_each(relation, |open, index| {
-            if index.rule != Rule::Key || !index.complete || is_computed(open) {
+            if index.rule != Rule::Key || !index.complete || index.computed {
                 return;
             }
             for slot in slots {
@@ -217,7 +232,7 @@ impl Row {
                         if index.excludes {
                             lock::row(table, row, lock::Mode::Exclusive, lock::Policy::Wait);
                         }
-                        transaction::with(|active| take(active, index, &was, row, command))
+                        transaction::with(|active| take_known(active, index, &was, row, command))
                             .or_raise();
                     }
                 }
@@ -258,6 +273,20 @@ pub(crate) unsafe fn for_each(
     }
 }
 
+/// Leaves a tombstone in place of the entry of a row that is there, and locked.
+fn take_known(
+    active: &mut Active,
+    index: &Index,
+    entry: &Entry,
+    row: RowId,
+    command: pg_sys::CommandId,
+) -> Result<()> {
+    if unread::take(active, index, entry, row, command)? {
+        return Ok(());
+    }
+    take(active, index, entry, row, command)
+}
+
 /// Leaves a tombstone in place of a row's entry, if it is there.
 pub(super) fn take(
     active: &mut Active,
@@ -266,10 +295,7 @@ pub(super) fn take(
     row: RowId,
     command: pg_sys::CommandId,
 ) -> Result<()> {
-    if unread::take(active, index, entry, row, command)?
-        || take_key(active, index, &entry.key, row, command)?
-        || index.rule != Rule::Search
-    {
+    if take_key(active, index, &entry.key, row, command)? || index.rule != Rule::Search {
         return Ok(());
     }
     // Made when the constraint was not deferrable yet.

@@ -66,8 +66,14 @@ pub(super) fn take(
     row: RowId,
     command: pg_sys::CommandId,
 ) -> Result<bool> {
-    // Where an entry is searched for, it may be under one of two keys.
-    if index.rule == Rule::Search || !may_wait(active, index, &entry.key) {
+    let certain = match index.rule {
+        Rule::Any => true,
+        // By now its key may be another row's, if a function was replaced.
+        Rule::Key => !index.computed,
+        // It may be under one of two keys.
+        Rule::Search => false,
+    };
+    if !certain || !may_wait(active, index, &entry.key) {
         return Ok(false);
     }
     let written = active.store.write(&entry.key, Change::Delete, command, Base::Absent)?;
