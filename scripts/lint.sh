@@ -25,7 +25,7 @@ lint_clippy-core() {
 # The extension is linted as it is built and tested: against one PostgreSQL.
 lint_clippy-extension() {
   pick_postgres
-  PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo clippy --quiet --release --package fakegres_am \
+  PGRX_PG_CONFIG_PATH=$PG_CONFIG cargo clippy --quiet --package fakegres_am \
     --no-default-features --features "pg$PG" -- --deny warnings
 }
 

@@ -23,7 +23,7 @@ if [ "${#suites[@]}" -eq 0 ]; then
     redis) suites=(sql isolation fakegres bank crash) ;;
     fdb) suites=(sql isolation fakegres bank crash) ;;
     fdb-standin) suites=(sql bank) ;;
-    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql bank crash) also_on_fdb=(sql bank) ;;
+    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql isolation bank crash) also_on_fdb=(sql bank) ;;
   esac
 fi
 [ "$AM" = fakegres ] || also_on_redis=() also_on_fdb=()
