@@ -6,7 +6,7 @@
 #                        cluster of FDB_CLUSTER_FILE with the library FDB_CLIENT_LIBRARY or those that are
 #                        installed, or an FDB_SERVER of its own; fdb-standin is the tests' stand-in for FoundationDB
 #   T=text               only the tests whose name contains it
-#   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank crash trouble
+#   SUITE="sql bank"     only these suites: cargo lint sql isolation fakegres dump bank long crash trouble
 
 export FDB_CLUSTER_FILE FDB_CLIENT_LIBRARY FDB_SERVER FDBCLI
 export PG PG_CONFIG STORE AM T CASSERT DURATION LOOPS ACCEPT INSTALLED FAKEGRES_CACHE FAKEGRES_RUN_DIR

@@ -95,6 +95,17 @@ cluster_kill_store() {
   esac
 }
 
+# The store's own server stands still, and goes on, under clients that wait.
+cluster_pause_store() { cluster_signal_store "$1" STOP; }
+cluster_continue_store() { cluster_signal_store "$1" CONT; }
+cluster_signal_store() {
+  case $STORE in
+    redis) kill "-$2" "$(redis_pid "$1")" ;;
+    fdb | fdb-standin) kill "-$2" "$(fdb_pid "$1")" ;;
+    *) die "the store $STORE is no server" ;;
+  esac
+}
+
 cluster_running() { as_server pg_ctl -D "$(cluster_dir "$1")/data" status >/dev/null 2>&1; }
 
 cluster_start() {
@@ -136,7 +147,7 @@ cluster_psql() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-  verb=${1:?usage: cluster.sh start|stop|destroy|psql|start_store|kill_store NAME}
+  verb=${1:?usage: cluster.sh start|stop|destroy|psql|start_store|kill_store|pause_store|continue_store NAME}
   shift
   pick_postgres
   "cluster_$verb" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that is tested, in one run, against one PostgreSQL and one store.
 #
-#   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank crash trouble
+#   tests/run.sh [SUITE…]      suites: cargo lint sql isolation fakegres dump bank long crash trouble
 #
 # PG=15|17|18 or PG_CONFIG choose the server, T=… the tests whose name contains it, AM=heap tries
 # the SQL suites themselves against plain tables. STORE=redis takes a private redis-server for what
@@ -20,10 +20,10 @@ check_store
 suites=("$@") also_on_redis=() also_on_fdb=()
 if [ "${#suites[@]}" -eq 0 ]; then
   case $STORE in
-    redis) suites=(sql isolation fakegres bank crash) ;;
-    fdb) suites=(sql isolation fakegres bank crash) ;;
-    fdb-standin) suites=(sql bank) ;;
-    *) suites=(cargo lint sql isolation fakegres dump bank crash trouble) also_on_redis=(sql isolation bank crash) also_on_fdb=(sql bank) ;;
+    redis) suites=(sql isolation fakegres bank long crash) ;;
+    fdb) suites=(sql isolation fakegres bank long crash) ;;
+    fdb-standin) suites=(sql bank long) ;;
+    *) suites=(cargo lint sql isolation fakegres dump bank long crash trouble) also_on_redis=(sql isolation bank crash) also_on_fdb=(sql bank long) ;;
   esac
 fi
 [ "$AM" = fakegres ] || also_on_redis=() also_on_fdb=()
