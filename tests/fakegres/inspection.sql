@@ -11,7 +11,7 @@ INSERT INTO t VALUES (1000, 'x');
 TRUNCATE t;
 ROLLBACK;
 SELECT name, rows FROM fakegres.tables;
-SELECT current_setting('fakegres.storage') LIKE store || '%' AS store, reachable, latency_ms >= 0 AS latency, durability <> '' AS durability, namespace FROM fakegres.status();
+SELECT current_setting('fakegres.storage') LIKE store || '%' AS store, reachable, latency_ms >= 0 AS latency, durability <> '' AS durability, namespace <> '' AS namespace FROM fakegres.status();
 SELECT fakegres.sweep() >= 0;
 SELECT fakegres.sweep();
 SELECT count(*), sum(id) FROM t;

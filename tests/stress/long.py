@@ -110,9 +110,16 @@ def patiently(session, statement):
             time.sleep(0.5)
 
 
+def outlasting(test):
+    """A session whose reads wait for a store that stands still, where the others' give up."""
+    session = Session(test.database)
+    session.run("SET fakegres.connect_timeout = '60s'")
+    return session
+
+
 def read_past(test):
     """One snapshot, from beginning to end."""
-    session = Session(test.database)
+    session = outlasting(test)
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
     first = session.run(DIGEST)
     while test.open():
@@ -128,7 +135,7 @@ def read_past(test):
 
 def fetch(test):
     """A cursor, which shows the moment at which it was declared."""
-    session = Session(test.database)
+    session = outlasting(test)
     session.run("BEGIN")
     session.run("DECLARE c CURSOR FOR SELECT v FROM held")
     part, length, values = ROWS // 20, (test.end - time.monotonic()) / 22, []
