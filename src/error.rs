@@ -4,6 +4,8 @@ use kv::Error;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::settings;
+
 /// Raises an error with a hint.
 #[track_caller]
 pub(crate) fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: &str) -> ! {
@@ -130,6 +132,15 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
             ERRCODE_READ_ONLY_SQL_TRANSACTION,
             "Point fakegres.storage to the server that takes writes, or try again when the failover is over.",
         ),
+        // The store's own limit, which no setting raises.
+        Error::TooLarge { what: "transaction", limit, .. }
+            if *limit < settings::max_transaction_memory() =>
+        {
+            (
+                ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                "Split the change into smaller transactions, or load into a table created in the same transaction.",
+            )
+        }
         Error::TooLarge { what: "transaction", .. } => (
             ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             "Split the change into smaller transactions, raise fakegres.max_transaction_memory, or load into a table created in the same transaction.",
