@@ -6,6 +6,10 @@
 
 pick_postgres
 dir=$(run_dir)
+# Not under the feet of tests that are under way.
+for lock in "$dir"/*.lock; do
+  [ ! -e "$lock" ] || flock --nonblock "$lock" true || die "$(basename "$lock" .lock) is under way in $dir; end it first"
+done
 for cluster in "$dir"/*/data/; do
   [ -e "$cluster" ] || continue
   name=$(basename "$(dirname "$cluster")")
