@@ -33,11 +33,17 @@ struct UnreadEntry {
     key: Vec<u8>,
     row: RowId,
     written: WriteId,
-    /// Whether it was added. The others were taken away.
-    added: bool,
+    kind: Kind,
     /// Bytes of the entry, as they were counted.
     bytes: i64,
     level: i32,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy)]
+enum Kind {
+    Added,
+    Taken,
 }
 
 impl Unread {
@@ -73,12 +79,7 @@ pub(super) fn take(
         // It may be under one of two keys.
         Rule::Search => false,
     };
-    if !certain || !may_wait(active, index, &entry.key) {
-        return Ok(false);
-    }
-    let written = active.store.write(&entry.key, Change::Delete, command, Base::Absent)?;
-    remember(active, index, entry, row, written, false)?;
-    Ok(true)
+    Ok(certain && write(active, index, entry, row, command, Kind::Taken)?)
 }
 
 /// Adds an entry whose key has the row's id. False if it cannot be done without looking.
@@ -89,13 +90,7 @@ pub(super) fn add(
     row: RowId,
     command: pg_sys::CommandId,
 ) -> Result<bool> {
-    if !may_wait(active, index, &entry.key) {
-        return Ok(false);
-    }
-    let change = Change::Put(&[&entry.body]);
-    let written = active.store.write(&entry.key, change, command, Base::Absent)?;
-    remember(active, index, entry, row, written, true)?;
-    Ok(true)
+    write(active, index, entry, row, command, Kind::Added)
 }
 
 /// Whether a query runs that will look, over a network, at an entry of which this transaction knows
@@ -108,21 +103,32 @@ fn may_wait(active: &Active, index: &Index, key: &[u8]) -> bool {
         && active.store.live(key).is_none()
 }
 
-fn remember(
+fn write(
     active: &mut Active,
     index: &Index,
     entry: &Entry,
     row: RowId,
-    written: WriteId,
-    added: bool,
-) -> Result<()> {
+    command: pg_sys::CommandId,
+    kind: Kind,
+) -> Result<bool> {
+    if !may_wait(active, index, &entry.key) {
+        return Ok(false);
+    }
+    let body: &[&[u8]] = &[&entry.body];
+    let (change, sign) = match kind {
+        Kind::Added => (Change::Put(body), 1),
+        Kind::Taken => (Change::Delete, -1),
+    };
+    let written = active.store.write(&entry.key, change, command, Base::Absent)?;
     let (stored, key) = (Rc::clone(&index.stored), entry.key.clone());
     let bytes = entry.body.len() as i64;
-    let sign = if added { 1 } else { -1 };
     count(active, &stored, sign, sign * bytes);
     let level = transaction::level();
-    active.unread.0.push(UnreadEntry { stored, key, row, written, added, bytes, level });
-    if active.unread.0.len() >= TOGETHER { look(active) } else { Ok(()) }
+    active.unread.0.push(UnreadEntry { stored, key, row, written, kind, bytes, level });
+    if active.unread.0.len() >= TOGETHER {
+        look(active)?;
+    }
+    Ok(true)
 }
 
 /// Looks at the places of this level's entries. Those of the levels below wait: what is counted now is
@@ -153,12 +159,12 @@ impl UnreadEntry {
             Some(body) if entry::row(body)? == self.row => Some(body.len() as i64),
             _ => None,
         };
-        match (self.added, before) {
-            (true, None) => {}
+        match (self.kind, before) {
+            (Kind::Added, None) => {}
             // The row's own entry, with other values beside its key.
-            (true, Some(before)) => count(active, &self.stored, -1, -before),
-            (false, Some(before)) => count(active, &self.stored, 0, self.bytes - before),
-            (false, None) => self.keep(active),
+            (Kind::Added, Some(before)) => count(active, &self.stored, -1, -before),
+            (Kind::Taken, Some(before)) => count(active, &self.stored, 0, self.bytes - before),
+            (Kind::Taken, None) => self.keep(active),
         }
         Ok(())
     }
