@@ -145,6 +145,7 @@ macro_rules! count {
 }
 
 count!(count_scan, t_numscans, numscans, "Counts a sequential scan.");
+count!(count_fetched, t_tuples_fetched, tuples_fetched, "Counts rows that an index led to.");
 count!(count_returned, t_tuples_returned, tuples_returned, "Counts rows that a scan returned.");
 
 /// Counts an inserted row.

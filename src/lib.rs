@@ -16,6 +16,7 @@ mod lock;
 mod pg;
 mod remembered;
 mod row;
+mod running;
 mod session;
 mod settings;
 mod store;

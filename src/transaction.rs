@@ -38,7 +38,7 @@ use crate::index_am::unread::Unread;
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
-use crate::{ddl, settings, table_am};
+use crate::{ddl, running, settings, table_am};
 
 /// The state of the running transaction.
 pub(crate) struct Active {
@@ -852,6 +852,7 @@ fn end(committed: bool) {
     session::end_of_commit();
     CLOSING.set(false);
     late::forget_queries();
+    running::forget();
     ddl::indexes::tear_off(0);
     ddl::indexes::forget_followed();
     ddl::retyped::forget(0);
@@ -930,6 +931,7 @@ unsafe extern "C-unwind" fn subtransaction_event(
             with_begun(|active| active.release_level(level));
         }
         SUBXACT_EVENT_ABORT_SUB => {
+            running::forget();
             ddl::indexes::tear_off(level);
             ddl::indexes::forget_followed();
             ddl::retyped::forget(level);

@@ -14,7 +14,7 @@ use crate::ddl::{indexes, retyped, statements};
 use crate::error::{OrRaise, unsupported};
 use crate::index_am::late;
 use crate::table_am::relation::forget;
-use crate::{compat, ddl, pg, settings, transaction};
+use crate::{compat, ddl, pg, running, settings, transaction};
 
 use crate::compat::{
     standard_ExecutorFinish, standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility,
@@ -344,7 +344,7 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
         late::look().report();
-        let before = look_at_run(query);
+        let before = look_at_run(query, count);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count, execute_once);
         after_run(query, before);
@@ -362,7 +362,7 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: PostgreSQL's arguments, handed on.
     unsafe {
         late::look().report();
-        let before = look_at_run(query);
+        let before = look_at_run(query, count);
         let next = NEXT_RUN.unwrap_or(standard_ExecutorRun);
         next(query, direction, count);
         after_run(query, before);
@@ -397,12 +397,15 @@ struct Before {
     set: bool,
     /// How many indexes were shown as btree.
     dressed: usize,
+    /// The query around this one.
+    around: running::Running,
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc) -> Before {
+unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc, count: u64) -> Before {
     late::query_begins();
-    let mut before = Before { dressed: indexes::dressed(), ..Before::default() };
+    let around = running::query_runs(query, count);
+    let mut before = Before { dressed: indexes::dressed(), around, ..Before::default() };
     // SAFETY: PostgreSQL passes a started query.
     unsafe {
         let plan = (*query).plannedstmt;
@@ -432,6 +435,7 @@ unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Bef
     // SAFETY: the query is the one that ran.
     unsafe { (*(*query).plannedstmt).parallelModeNeeded |= before.parallel };
     late::query_ends();
+    running::query_pauses(before.around);
     indexes::undress(before.dressed);
     if before.set {
         tell_workers(before.version);

@@ -2,7 +2,7 @@
 //!
 //! Kept per backend and tied to PostgreSQL's relation cache, as tables are (see `table`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -48,6 +48,8 @@ pub(crate) struct Index {
     pub(crate) computed: bool,
     /// Rows with a NULL in a key column are unique too.
     pub(crate) nulls_not_distinct: bool,
+    /// How long rows that a scan found were on average, last time; zero before.
+    pub(super) row_bytes: Cell<usize>,
     prefix: Vec<u8>,
 }
 
@@ -165,6 +167,7 @@ impl Index {
                 complete,
                 computed,
                 nulls_not_distinct,
+                row_bytes: Cell::new(0),
                 prefix,
             }
         }

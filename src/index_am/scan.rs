@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use keycode::KeyRange;
 use kv::{Direction, Page, Result, Version};
-use mvcc::{Found, Scan, ScanOptions, Snapshot};
+use mvcc::{Scan, ScanOptions, Snapshot};
 use pgrx::prelude::*;
 use relation::{RowId, Tid, entry, key};
 
@@ -18,13 +18,17 @@ use super::insert::LAYOUT;
 use super::search::{RUN_HEAD, Search};
 use super::{filter, form};
 use crate::error::{OrRaise, raise};
+use crate::running::{self, Expected};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
-use crate::transaction::{self, Active, Taking};
+use crate::table_am::rows::Rows;
+use crate::transaction::{self, Taking};
 use crate::{compat, lock, pg, row};
 
-/// Entries of the first batch: a LIMIT 1 needs no more.
+/// Entries of the first batch where nothing is known, and at least: a LIMIT 1 needs no more.
 const FIRST_BATCH: usize = 4;
+/// Most entries of the first batch while it is not known how long the rows of the index are.
+const FIRST_UNKNOWN: usize = 64;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
 /// Bytes of the rows of a batch, about.
@@ -40,15 +44,10 @@ fn growth(local: bool) -> usize {
     if local { 2 } else { 4 }
 }
 
-/// How many batches a scan takes for so many entries over a network.
+/// How many requests a scan takes for so many entries over a network: the first brings the rows with
+/// them.
 pub(super) fn requests(entries: f64) -> f64 {
-    let (mut batch, mut taken, mut requests) = (FIRST_BATCH, FIRST_BATCH, 1.0);
-    while batch < LARGEST_BATCH && (taken as f64) < entries {
-        batch = (batch * growth(false)).min(LARGEST_BATCH);
-        taken += batch;
-        requests += 1.0;
-    }
-    requests + ((entries - taken as f64) / LARGEST_BATCH as f64).max(0.0)
+    1.0 + (entries / LARGEST_BATCH as f64 - 1.0).max(0.0)
 }
 
 /// A scan under way.
@@ -74,6 +73,7 @@ struct State {
     /// Rows that came with entries.
     known: Page,
     with_rows: bool,
+    expected: Option<Expected>,
     want: usize,
     mark: Option<Place>,
     tuple: pg_sys::HeapTupleData,
@@ -124,9 +124,8 @@ struct Batch {
     keys: Vec<u8>,
     /// Bodies, each at a multiple of 8.
     bodies: Vec<u64>,
-    /// The rows that the entries point to, once any were read.
-    rows: Option<Page>,
-    found: Vec<Option<Found>>,
+    /// The rows that the entries point to, if they were read.
+    rows: Rows,
 }
 
 struct Item {
@@ -152,7 +151,7 @@ impl Batch {
         self.items.clear();
         self.keys.clear();
         self.bodies.clear();
-        self.found.clear();
+        self.rows.clear();
         self.taken = 0;
     }
 
@@ -211,6 +210,7 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             batch: Batch::default(),
             known: Page::default(),
             with_rows: false,
+            expected: running::expected(relation, keys),
             want: FIRST_BATCH,
             mark: None,
             tuple: pg_sys::HeapTupleData::default(),
@@ -260,7 +260,7 @@ pub(super) unsafe extern "C-unwind" fn amrescan(
         state.reset(Anchor::Edge);
         state.begun = None;
         state.mark = None;
-        state.want = FIRST_BATCH;
+        state.want = state.first_batch();
         (*scan).xs_itupdesc = (*state.relation).rd_att;
         compat::count_scan(state.relation, 1);
     }
@@ -337,6 +337,16 @@ pub(super) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
 }
 
 impl State {
+    /// How many entries the first batch has.
+    fn first_batch(&self) -> usize {
+        let Some(expected) = self.expected else { return FIRST_BATCH };
+        let most = match self.index.row_bytes.get() {
+            0 => FIRST_UNKNOWN,
+            bytes => (BATCH_BYTES / bytes).min(LARGEST_BATCH),
+        };
+        expected.entries.clamp(FIRST_BATCH, most.max(FIRST_BATCH))
+    }
+
     /// Gives up what was read ahead.
     fn reset(&mut self, anchor: Anchor) {
         self.cursor = None;
@@ -403,13 +413,13 @@ impl State {
         }
         self.batch.clear(direction);
         let want = self.want;
-        self.want = (want * growth(self.begun().local)).min(LARGEST_BATCH);
         self.with_rows = with_rows;
         if self.search.points && (self.begun().local || self.search.ranges.len() > 1) {
             self.take_points(direction, want).or_raise();
         } else if self.cursor.is_some() || self.place(direction) {
             self.take(direction, want);
         }
+        self.want = (want * growth(self.begun().local)).min(LARGEST_BATCH);
         if with_rows {
             self.read_rows().or_raise();
             self.bound();
@@ -419,9 +429,8 @@ impl State {
 
     /// Has the next batch be of no more rows than may be held at once, by the length of these.
     fn bound(&mut self) {
-        let rows = self.batch.items.len().max(1);
-        let bytes = self.batch.rows.as_ref().map_or(0, Page::payload);
-        let average = (bytes / rows).max(1);
+        let Some(average) = self.batch.rows.average() else { return };
+        self.index.row_bytes.set(average);
         self.want = self.want.min(BATCH_BYTES / average).max(1);
     }
 
@@ -536,6 +545,9 @@ impl State {
         let mut cursor = Scan::new(start, end, begun.at, options);
         if takes_snapshot {
             cursor = cursor.taking_snapshot();
+        }
+        if self.expected.is_some_and(|expected| expected.limited) {
+            cursor = cursor.of_one_page();
         }
         if let Some(table) = begun.table.as_ref().filter(|_| self.with_rows && !begun.local) {
             cursor = cursor.with_rows(&entry::mapping(table.space));
@@ -654,27 +666,15 @@ impl State {
         let Some(Begun { table: Some(table), at, row_zero, .. }) = &self.begun else {
             return Ok(());
         };
-        let Batch { items, rows, found, .. } = &mut self.batch;
-        let keys: Vec<_> = items.iter().map(|item| key::row_key(table.space, item.row)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
-        transaction::with(|active| {
-            let rows = rows.get_or_insert_with(|| active.store.page());
-            active.store.get_many_knowing(&known, &keys, at, *row_zero, rows, found)?;
-            for (item, found) in items.iter().zip(found.iter_mut()) {
-                let hidden = |found: &Found| active.hides(table.space, found.version, item.row, at);
-                if found.as_ref().is_some_and(hidden) {
-                    *found = None;
-                }
-            }
-            Ok(())
-        })
+        let ids: Vec<RowId> = self.batch.items.iter().map(|item| item.row).collect();
+        self.batch.rows.read(table, &ids, at, *row_zero, &known)
     }
 
     /// Says to PostgreSQL which entry the scan stands on. False if its row is not there.
     unsafe fn tell(&mut self, scan: pg_sys::IndexScanDesc, item: usize) -> bool {
         let row = self.batch.items[item].row;
-        let found = self.batch.found.get(item).copied();
-        if found == Some(None) && self.begun().mvcc || self.begun().dirty && !self.stays(item) {
+        let seen = self.batch.rows.is_seen(item);
+        if seen == Some(false) && self.begun().mvcc || self.begun().dirty && !self.stays(item) {
             return false;
         }
         // SAFETY: the scan is ours; a fetch of its rows is one of ours, too, because the table is.
@@ -690,11 +690,11 @@ impl State {
                 (*scan).xs_itup = index::tuple_of(self.batch.body(item));
             }
             let Some(fetch) = (*scan).xs_heapfetch.cast::<Fetch>().as_mut() else { return true };
-            match found {
+            match seen {
                 _ if !self.begun().mvcc => fetch.forget(),
                 _ if (*scan).xs_want_itup => fetch.know(tid),
-                Some(Some(found)) => {
-                    self.tuple = self.row(found, row);
+                Some(true) => {
+                    self.tuple = self.row(item, row);
                     fetch.prepare(tid, &raw mut self.tuple);
                 }
                 _ => fetch.forget(),
@@ -719,19 +719,11 @@ impl State {
         .or_raise()
     }
 
-    fn row(&mut self, found: Found, row: RowId) -> pg_sys::HeapTupleData {
+    fn row(&mut self, item: usize, row: RowId) -> pg_sys::HeapTupleData {
         // Not by a method, which would borrow the batch too.
-        let Begun { table, at, local, .. } = self.begun.as_ref().expect("the scan has begun");
-        let rows = self.batch.rows.as_mut().expect("what was found lies in it");
-        let (tid, command) = transaction::with(|active: &mut Active| {
-            if let Some(table) = table.as_ref().filter(|_| !local) {
-                active.show(table.space, row, at.version, found.version, found.body(rows));
-            }
-            (active.tid(row, found.own), active.command(found.own))
-        });
-        let table = table.as_ref().map_or(pg_sys::InvalidOid, |table| table.oid);
-        let bytes = mvcc::body_with_headroom(rows, found.entry, row::LAYOUT);
-        row::tuple_in_place(bytes, tid, table, command)
+        let Begun { table, at, .. } = self.begun.as_ref().expect("the scan has begun");
+        let table = table.as_ref().expect("rows were read from it");
+        self.batch.rows.tuple(item, row, table, at)
     }
 }
 

@@ -1,99 +1,193 @@
-//! Bitmap scans: the rows of a block that an index named, or all of them where the bitmap is lossy.
+//! Bitmap scans: the rows that an index named, in the order of their ids, or all rows of a block where
+//! the bitmap is lossy.
+//!
+//! A block has few rows that are wanted, often one. Over a network each block would be a round trip, so
+//! the rows of many blocks are read in one step. From PostgreSQL 18 on, the scan takes the blocks from the
+//! bitmap itself; before, it is told of one at a time, and looks at those to come by an iterator of its
+//! own.
 
-use kv::Direction;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use kv::{Direction, Page};
+use mvcc::Snapshot;
 use pgrx::prelude::*;
+use relation::RowId;
 
+use super::rows::Rows;
+use crate::compat;
+use crate::error::OrRaise;
+#[cfg(not(feature = "pg18"))]
+use crate::running;
+use crate::table::Table;
 use crate::table_am::scan::{State, state};
 
-/// The offsets of a block that a bitmap names.
-#[derive(Default)]
-pub(super) struct Wanted {
-    /// Sorted; empty means all.
-    offsets: Vec<u16>,
+/// Rows of the first step, about; each one has more than the one before it.
+const FIRST_STEP: usize = 128;
+const GROWTH: usize = 4;
+/// Most rows of a step, and about how many bytes they have at most.
+const LARGEST_STEP: usize = 1024;
+const STEP_BYTES: usize = 1 << 20;
+
+/// A bitmap scan under way.
+pub(super) struct Bitmap {
+    source: Source,
+    /// The block whose rows are being returned.
+    block: Option<Block>,
+    /// The blocks behind it whose rows were read, and at the end perhaps a lossy one.
+    ahead: VecDeque<Block>,
+    ids: Vec<RowId>,
+    rows: Rows,
+    step: usize,
+}
+
+impl Default for Bitmap {
+    fn default() -> Bitmap {
+        Bitmap {
+            source: Source::default(),
+            block: None,
+            ahead: VecDeque::new(),
+            ids: Vec::new(),
+            rows: Rows::default(),
+            step: FIRST_STEP,
+        }
+    }
+}
+
+/// A block that the bitmap names.
+struct Block {
+    number: pg_sys::BlockNumber,
+    /// Which of the rows that were read are its; nothing if all rows of the block are wanted.
+    rows: Option<Range<usize>>,
     #[cfg(feature = "pg18")]
     recheck: bool,
 }
 
-impl Wanted {
-    fn names(&self, offset: u16) -> bool {
-        self.offsets.is_empty() || self.offsets.binary_search(&offset).is_ok()
+impl Bitmap {
+    /// Begins anew.
+    ///
+    /// # Safety
+    /// The memory of the scan must be as it was: not after an error.
+    pub(super) unsafe fn restart(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.source.close() };
+        *self = Bitmap { rows: std::mem::take(&mut self.rows), ..Bitmap::default() };
+    }
+
+    /// A row that was read, as a tuple that lives until the next ones are.
+    pub(super) fn tuple(
+        &mut self,
+        i: usize,
+        table: &Table,
+        at: &Snapshot,
+    ) -> pg_sys::HeapTupleData {
+        self.rows.tuple(i, self.ids[i], table, at)
+    }
+
+    /// Takes the rows of a block for the next step.
+    fn push_exact(&mut self, number: pg_sys::BlockNumber, offsets: &[u16]) -> Range<usize> {
+        let from = self.ids.len();
+        let first = RowId::first_of_block(number).0;
+        self.ids.extend(offsets.iter().map(|offset| RowId(first + u64::from(*offset) - 1)));
+        from..self.ids.len()
     }
 }
 
 impl State {
-    unsafe fn next_wanted(&mut self, slot: *mut pg_sys::TupleTableSlot) -> bool {
-        // SAFETY: the callers pass slots of ours.
-        while unsafe { self.next_into(Direction::Forward, slot) } {
-            if self.wanted.names(self.row_offset()) {
-                return true;
+    /// Takes blocks from the bitmap and reads their rows. `first` is the next one, as PostgreSQL tells
+    /// it if it does.
+    unsafe fn step(&mut self, scan: pg_sys::TableScanDesc, first: Told) {
+        self.bitmap.ids.clear();
+        self.bitmap.ahead.clear();
+        while self.bitmap.ids.len() < self.bitmap.step {
+            // SAFETY: the caller's scan and what PostgreSQL told of it.
+            let Some(block) = (unsafe { self.bitmap.take_block(scan, first) }) else { break };
+            let lossy = block.rows.is_none();
+            self.bitmap.ahead.push_back(block);
+            if lossy {
+                break;
             }
         }
-        false
+        if self.bitmap.ids.is_empty() {
+            return;
+        }
+        let (table, at, zero) = self.settled();
+        let Bitmap { ids, rows, step, .. } = &mut self.bitmap;
+        rows.read(&table, ids, &at, zero, &Page::default()).or_raise();
+        *step = (*step * GROWTH).min(LARGEST_STEP);
+        if let Some(average) = rows.average() {
+            *step = (*step).min(STEP_BYTES / average).max(1);
+        }
     }
-}
 
-#[cfg(feature = "pg18")]
-impl State {
-    unsafe fn next_bitmap_block(
+    /// Begins with a block that was taken from the bitmap.
+    fn begin_block(&mut self, block: Block) {
+        if block.rows.is_none() {
+            self.open_block(block.number);
+        }
+        self.bitmap.block = Some(block);
+    }
+
+    /// Puts the next row of the block into a slot. False if there is none.
+    ///
+    /// # Safety
+    /// `slot` must be one of ours.
+    unsafe fn next_of_block(
         &mut self,
         scan: pg_sys::TableScanDesc,
-        lossy_pages: *mut u64,
-        exact_pages: *mut u64,
+        slot: *mut pg_sys::TupleTableSlot,
     ) -> bool {
-        let mut block = pg_sys::TBMIterateResult::default();
-        let mut offsets = [0u16; relation::row::ROWS_PER_BLOCK as usize + 64];
-        // SAFETY: a bitmap scan has an iterator, and the caller passes valid pointers.
+        let Some(Block { rows, .. }) = &mut self.bitmap.block else { return false };
+        let Some(left) = rows else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.next_into(Direction::Forward, slot) };
+        };
+        let Some(i) = left.find(|i| self.bitmap.rows.is_seen(*i) == Some(true)) else {
+            return false;
+        };
+        // SAFETY: the tuple lies in the rows until the next ones are read; the scan is open.
         unsafe {
-            if !pg_sys::tbm_iterate(&raw mut (*scan).st.rs_tbmiterator, &mut block) {
-                return false;
-            }
-            self.wanted.recheck = block.recheck;
-            self.wanted.offsets.clear();
-            if block.lossy {
-                *lossy_pages += 1;
-            } else {
-                *exact_pages += 1;
-                let room = offsets.len() as u32;
-                let count = pg_sys::tbm_extract_page_tuple(&mut block, offsets.as_mut_ptr(), room);
-                let count = usize::try_from(count).unwrap_or(0).min(offsets.len());
-                self.wanted.offsets.extend_from_slice(&offsets[..count]);
-            }
+            compat::ExecStoreHeapTuple(self.tuple_read(i), slot, false);
+            compat::count_fetched((*scan).rs_rd, 1);
         }
-        self.open_block(block.blockno);
         true
     }
 }
 
-#[cfg(not(feature = "pg18"))]
-#[pg_guard]
-pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_block(
-    scan: pg_sys::TableScanDesc,
-    block: *mut pg_sys::TBMIterateResult,
-) -> bool {
-    // SAFETY: PostgreSQL passes a scan of ours and a live result with `ntuples` offsets.
-    unsafe {
-        let state = state(scan);
-        let count = usize::try_from((*block).ntuples).unwrap_or(0);
-        state.wanted.offsets = (*block).offsets.as_slice(count).to_vec();
-        state.open_block((*block).blockno);
-    }
-    true
+/// Where blocks come from.
+#[cfg(feature = "pg18")]
+#[derive(Default)]
+struct Source;
+
+/// What PostgreSQL tells of the block that is next.
+#[cfg(feature = "pg18")]
+type Told = ();
+
+#[cfg(feature = "pg18")]
+impl Source {
+    unsafe fn close(&mut self) {}
 }
 
-#[cfg(not(feature = "pg18"))]
-#[pg_guard]
-pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_tuple(
-    scan: pg_sys::TableScanDesc,
-    _block: *mut pg_sys::TBMIterateResult,
-    slot: *mut pg_sys::TupleTableSlot,
-) -> bool {
-    // SAFETY: PostgreSQL passes a scan of ours and a slot of ours.
-    unsafe {
-        if state(scan).next_wanted(slot) {
-            return true;
+#[cfg(feature = "pg18")]
+impl Bitmap {
+    unsafe fn take_block(&mut self, scan: pg_sys::TableScanDesc, (): Told) -> Option<Block> {
+        let mut block = pg_sys::TBMIterateResult::default();
+        let mut offsets = [0u16; relation::row::ROWS_PER_BLOCK as usize + 64];
+        // SAFETY: a bitmap scan has an iterator; there is room for as many offsets as are said.
+        unsafe {
+            if !pg_sys::tbm_iterate(&raw mut (*scan).st.rs_tbmiterator, &mut block) {
+                return None;
+            }
+            let (number, recheck) = (block.blockno, block.recheck);
+            if block.lossy {
+                return Some(Block { number, rows: None, recheck });
+            }
+            let room = offsets.len() as u32;
+            let count = pg_sys::tbm_extract_page_tuple(&mut block, offsets.as_mut_ptr(), room);
+            let count = usize::try_from(count).unwrap_or(0).min(offsets.len());
+            let rows = Some(self.push_exact(number, &offsets[..count]));
+            Some(Block { number, rows, recheck })
         }
-        pg_sys::ExecClearTuple(slot);
-        false
     }
 }
 
@@ -110,14 +204,119 @@ pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_tuple(
     unsafe {
         let state = state(scan);
         loop {
-            if state.block_is_open() && state.next_wanted(slot) {
-                *recheck = state.wanted.recheck;
+            if state.next_of_block(scan, slot) {
+                *recheck = state.bitmap.block.as_ref().is_some_and(|block| block.recheck);
                 return true;
             }
-            if !state.next_bitmap_block(scan, lossy_pages, exact_pages) {
+            if state.bitmap.ahead.is_empty() {
+                state.step(scan, ());
+            }
+            let Some(block) = state.bitmap.ahead.pop_front() else {
+                state.bitmap.block = None;
                 pg_sys::ExecClearTuple(slot);
                 return false;
+            };
+            *if block.rows.is_some() { exact_pages } else { lossy_pages } += 1;
+            state.begin_block(block);
+        }
+    }
+}
+
+/// Where blocks come from: PostgreSQL's iterator is followed by one that runs ahead of it.
+#[cfg(not(feature = "pg18"))]
+#[derive(Default)]
+enum Source {
+    #[default]
+    New,
+    Ahead(*mut pg_sys::TBMIterator),
+    /// There is none: other processes take blocks from the bitmap, too.
+    Told,
+}
+
+/// What PostgreSQL tells of the block that is next.
+#[cfg(not(feature = "pg18"))]
+type Told = *const pg_sys::TBMIterateResult;
+
+#[cfg(not(feature = "pg18"))]
+impl Source {
+    unsafe fn close(&mut self) {
+        if let Source::Ahead(iterator) = std::mem::replace(self, Source::Told) {
+            // SAFETY: the iterator was begun in memory that the caller says is still there.
+            unsafe { pg_sys::tbm_end_iterate(iterator) };
+        }
+    }
+
+    /// The next block, which PostgreSQL tells of if it is the first one of a step.
+    unsafe fn next(&mut self, scan: pg_sys::TableScanDesc, told: Told) -> Told {
+        // SAFETY: the bitmap lives until the scan ends or begins anew.
+        unsafe {
+            if let Source::New = self {
+                *self = match running::bitmap_of(scan) {
+                    Some(bitmap) => Source::Ahead(pg_sys::tbm_begin_iterate(bitmap)),
+                    None => Source::Told,
+                };
+            }
+            let Source::Ahead(iterator) = self else { return told };
+            let next = pg_sys::tbm_iterate(*iterator);
+            if told.is_null() || !next.is_null() && (*next).blockno == (*told).blockno {
+                return next;
+            }
+            self.close();
+        }
+        told
+    }
+}
+
+#[cfg(not(feature = "pg18"))]
+impl Bitmap {
+    unsafe fn take_block(&mut self, scan: pg_sys::TableScanDesc, told: Told) -> Option<Block> {
+        let told = if self.ahead.is_empty() { told } else { std::ptr::null() };
+        // SAFETY: a result has as many offsets as it says, or is lossy, until the next one is made.
+        unsafe {
+            let block = self.source.next(scan, told).as_ref()?;
+            let rows = match usize::try_from(block.ntuples) {
+                Ok(count) => Some(self.push_exact(block.blockno, block.offsets.as_slice(count))),
+                Err(_) => None,
+            };
+            Some(Block { number: block.blockno, rows })
+        }
+    }
+}
+
+#[cfg(not(feature = "pg18"))]
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_block(
+    scan: pg_sys::TableScanDesc,
+    block: *mut pg_sys::TBMIterateResult,
+) -> bool {
+    // SAFETY: PostgreSQL passes a scan of ours and a live result.
+    unsafe {
+        let state = state(scan);
+        loop {
+            match state.bitmap.ahead.pop_front() {
+                Some(next) if next.number == (*block).blockno => break state.begin_block(next),
+                // One that PostgreSQL passes over.
+                Some(_) => {}
+                None => state.step(scan, block),
             }
         }
+    }
+    true
+}
+
+#[cfg(not(feature = "pg18"))]
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_tuple(
+    scan: pg_sys::TableScanDesc,
+    _block: *mut pg_sys::TBMIterateResult,
+    slot: *mut pg_sys::TupleTableSlot,
+) -> bool {
+    // SAFETY: PostgreSQL passes a scan of ours and a slot of ours.
+    unsafe {
+        if state(scan).next_of_block(scan, slot) {
+            return true;
+        }
+        pg_sys::ExecClearTuple(slot);
+        false
     }
 }

@@ -9,6 +9,7 @@ mod lock;
 mod modify;
 mod parallel;
 pub(crate) mod relation;
+pub(crate) mod rows;
 mod sample;
 pub(crate) mod scan;
 pub(crate) mod size;

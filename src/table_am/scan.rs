@@ -47,7 +47,7 @@ pub(crate) struct State {
     returned: i64,
     row_offset: u16,
     pub(super) block: super::sample::Block,
-    pub(super) wanted: super::bitmap::Wanted,
+    pub(super) bitmap: super::bitmap::Bitmap,
 }
 
 /// Drops the state of a scan when the memory of its descriptor goes: `scan_end` is not called after
@@ -101,7 +101,7 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
             returned: 0,
             row_offset: 0,
             block: super::sample::Block::default(),
-            wanted: super::bitmap::Wanted::default(),
+            bitmap: super::bitmap::Bitmap::default(),
         };
         pg_sys::RelationIncrementReferenceCount(relation);
         let scan = pg_sys::palloc0(size_of::<Descriptor>()).cast::<Descriptor>();
@@ -129,6 +129,7 @@ pub(super) unsafe extern "C-unwind" fn scan_end(scan: pg_sys::TableScanDesc) {
     unsafe {
         let relation = (*scan).rs_rd;
         compat::count_returned(relation, state(scan).returned);
+        state(scan).bitmap.restart();
         pg_sys::RelationDecrementReferenceCount(relation);
         if (*scan).rs_flags & pg_sys::ScanOptions::SO_TEMP_SNAPSHOT != 0 {
             pg_sys::UnregisterSnapshot((*scan).rs_snapshot);
@@ -154,6 +155,7 @@ pub(super) unsafe extern "C-unwind" fn scan_rescan(
         state.ended = None;
         state.bounds = None;
         state.block = super::sample::Block::default();
+        state.bitmap.restart();
         if (*scan).rs_flags & pg_sys::ScanOptions::SO_TYPE_SEQSCAN != 0 {
             compat::count_scan((*scan).rs_rd, 1);
         }
@@ -264,10 +266,18 @@ impl State {
         self.cursor = Some(if takes_snapshot { cursor.taking_snapshot() } else { cursor });
     }
 
-    /// Whether the scan stands in a range.
-    #[cfg(feature = "pg18")]
-    pub(super) fn block_is_open(&self) -> bool {
-        self.cursor.is_some()
+    /// The table, what the scan sees of it, and its version zero, for who reads something else than a
+    /// range.
+    pub(super) fn settled(&mut self) -> (Rc<Table>, Snapshot, Version) {
+        // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
+        unsafe { self.taking.settle(&mut self.at) };
+        (Rc::clone(&self.table), self.at, self.zero)
+    }
+
+    /// A row that the bitmap scan has read, as a tuple that lives until the next call.
+    pub(super) fn tuple_read(&mut self, i: usize) -> pg_sys::HeapTuple {
+        self.tuple = self.bitmap.tuple(i, &self.table, &self.at);
+        &raw mut self.tuple
     }
 
     /// Offset of the row that was returned last, in its block.

@@ -70,6 +70,10 @@ pub struct Scan {
     placed: bool,
     /// How many rows the next page may have.
     rows: usize,
+    /// How many pages have come.
+    pages: usize,
+    /// After how many the next one is asked for before it is needed.
+    ahead_after: usize,
     ahead: Option<Ahead>,
 }
 
@@ -130,8 +134,17 @@ impl Scan {
             right: 0,
             placed: false,
             rows,
+            pages: 0,
+            ahead_after: 1,
             ahead: None,
         }
+    }
+
+    /// Says that the first page is expected to be all that will be wanted: the second one is asked
+    /// for when it is needed after all, and the others ahead of that again.
+    pub fn of_one_page(mut self) -> Scan {
+        self.ahead_after = 2;
+        self
     }
 
     /// Has the first page take the snapshot, at which nothing was read yet: its version becomes that of
@@ -240,6 +253,7 @@ impl Scan {
         txn.observe_at(stamp, &self.at)?;
         self.loaded.cover(request);
         txn.track(&self.loaded.low, &self.loaded.high, self.at.version);
+        self.pages += 1;
         self.rows = self.rows.saturating_mul(4).min(self.options.max_rows).max(1);
         self.loaded.resolve(txn, &self.at, self.options.zero, direction)?;
         self.left = if direction == Direction::Forward { 0 } else { self.loaded.items.len() };
@@ -273,7 +287,8 @@ impl Scan {
     /// wants one row pays for one page.
     fn read_ahead(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
         let request = self.request(direction);
-        if request.start >= request.end || self.ahead.is_some() {
+        let early = self.pages < self.ahead_after;
+        if early || request.start >= request.end || self.ahead.is_some() {
             return Ok(());
         }
         txn.reveal_bulk(&request.start, &request.end)?;
