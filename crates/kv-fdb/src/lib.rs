@@ -86,6 +86,7 @@ mod moments;
 mod network;
 mod pages;
 mod recent;
+mod runs;
 mod status;
 mod store;
 mod value;

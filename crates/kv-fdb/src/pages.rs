@@ -1,8 +1,9 @@
 //! Reading keys and ranges at one read version.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
-use foundationdb::future::{FdbSlice, FdbValues};
+use foundationdb::future::{FdbSlice, FdbValue, FdbValues};
 use foundationdb::options::StreamingMode;
 use foundationdb::{KeySelector, RangeOption};
 use kv::{Direction, Mapping, Page, ReadStamp, Result, ScanRequest};
@@ -10,6 +11,7 @@ use kv::{Direction, Mapping, Page, ReadStamp, Result, ScanRequest};
 use crate::client::Client;
 use crate::failure::{Attempt, corrupt};
 use crate::limits::LIMITS;
+use crate::runs;
 use crate::value::Stored;
 use crate::view::{Pending, View};
 
@@ -160,14 +162,33 @@ fn ask_for_parts(client: &Client, view: &View, key: &[u8], count: usize) -> Pend
 /// What was read of keys.
 pub(crate) struct Many {
     stamp: ReadStamp,
-    values: Vec<Option<FdbSlice>>,
+    values: Vec<Option<Bytes>>,
     longs: Longs,
 }
 
-/// Keys that were asked for: each as it is stored, if it can be, and its value to be.
+/// A value that came alone, or with its neighbours.
+enum Bytes {
+    Alone(FdbSlice),
+    Beside(Rc<FdbValue>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Alone(value) => value,
+            Bytes::Beside(entry) => entry.value(),
+        }
+    }
+}
+
+/// Keys that were asked for: each as it is stored, if it can be; and values to be, with the places of
+/// their keys.
 struct Asked {
     stored_keys: Vec<Option<Vec<u8>>>,
-    pending: Vec<Option<Pending<Option<FdbSlice>>>>,
+    alone: Vec<(usize, Pending<Option<FdbSlice>>)>,
+    ranges: Vec<(Vec<usize>, Pending<FdbValues>)>,
 }
 
 /// Reads keys, all at once.
@@ -181,8 +202,37 @@ fn ask_for_many(client: &Client, view: &View, keys: &[&[u8]]) -> Asked {
     let readable = |key: &[u8]| !key.is_empty() && key.len() <= LIMITS.max_key;
     let stored_keys: Vec<Option<Vec<u8>>> =
         keys.iter().map(|key| readable(key).then(|| client.keys.data(key))).collect();
-    let pending = stored_keys.iter().map(|key| Some(ask_for_one(view, key.as_ref()?))).collect();
-    Asked { stored_keys, pending }
+    let (runs, others) = runs::runs(&stored_keys);
+    let place = |places: &[usize], i: usize| stored_keys[places[i]].as_deref().unwrap_or_default();
+    let ranges = runs.into_iter().map(|run| {
+        let (first, last) = (place(&run, 0), place(&run, run.len() - 1));
+        let pending = ask_for_run(view, first, last, run.len());
+        (run, pending)
+    });
+    let ranges = ranges.collect();
+    let alone = ask_for_each(view, &stored_keys, others);
+    Asked { stored_keys, alone, ranges }
+}
+
+fn ask_for_each(
+    view: &View,
+    stored_keys: &[Option<Vec<u8>>],
+    places: Vec<usize>,
+) -> Vec<(usize, Pending<Option<FdbSlice>>)> {
+    let ask = |place: usize| Some((place, ask_for_one(view, stored_keys[place].as_ref()?)));
+    places.into_iter().filter_map(ask).collect()
+}
+
+/// Asks for the range from one key up to another one, which has so many that are wanted.
+fn ask_for_run(view: &View, first: &[u8], last: &[u8], wanted: usize) -> Pending<FdbValues> {
+    let option = RangeOption {
+        begin: KeySelector::first_greater_or_equal(first),
+        end: KeySelector::first_greater_than(last),
+        limit: Some(wanted * runs::APART as usize),
+        mode: StreamingMode::Exact,
+        ..RangeOption::default()
+    };
+    Box::pin(view.transaction().get_range(&option, 1, true))
 }
 
 async fn finish_many(
@@ -191,14 +241,16 @@ async fn finish_many(
     keys: &[&[u8]],
     asked: Asked,
 ) -> Attempt<Many> {
-    let Asked { stored_keys, pending } = asked;
+    let Asked { stored_keys, mut alone, ranges } = asked;
     let stamp = client.stamp(&view).await?;
-    let mut values = Vec::with_capacity(keys.len());
-    for value in pending {
-        values.push(match value {
-            Some(value) => value.await?,
-            None => None,
-        });
+    let mut values: Vec<Option<Bytes>> = std::iter::repeat_with(|| None).take(keys.len()).collect();
+    for (run, entries) in ranges {
+        let entries = entries.await?;
+        let left = put_in_places(entries, &stored_keys, &run, &mut values);
+        alone.extend(ask_for_each(&view, &stored_keys, left));
+    }
+    for (place, value) in alone {
+        values[place] = value.await?.map(Bytes::Alone);
     }
     if keys.len() <= REMEMBERED {
         let mut recent = client.recent.borrow_mut();
@@ -215,6 +267,32 @@ async fn finish_many(
         }
     }
     Ok(Many { stamp, values, longs: Longs::arrive(rests).await? })
+}
+
+/// Puts the entries of a range where their keys are among those that were asked for, of which `run` are
+/// in the range, in ascending order. Returns those that lie behind where the range was cut off.
+fn put_in_places(
+    entries: FdbValues,
+    stored_keys: &[Option<Vec<u8>>],
+    run: &[usize],
+    values: &mut [Option<Bytes>],
+) -> Vec<usize> {
+    let more = entries.more();
+    let mut entries = entries.into_iter().map(Rc::new).peekable();
+    let mut left = Vec::new();
+    for place in run {
+        let key = stored_keys[*place].as_deref().unwrap_or_default();
+        while entries.next_if(|entry| entry.key() < key).is_some() {}
+        match entries.peek() {
+            Some(entry) if entry.key() == key => {
+                values[*place] = Some(Bytes::Beside(Rc::clone(entry)))
+            }
+            Some(_) => {}
+            None if more => left.push(*place),
+            None => {}
+        }
+    }
+    left
 }
 
 fn ask_for_one(view: &View, key: &[u8]) -> Pending<Option<FdbSlice>> {

@@ -109,6 +109,7 @@ macro_rules! conformance {
             }
             reads {
                 values_come_in_the_order_of_the_keys
+                keys_may_be_neighbours
                 an_empty_value_is_not_an_absent_one
                 the_empty_key_is_absent
                 no_keys_no_entries

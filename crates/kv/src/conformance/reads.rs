@@ -20,6 +20,33 @@ pub fn values_come_in_the_order_of_the_keys(fixture: &Fixture) {
     assert_eq!(values, [three.clone(), None, one, three, None]);
 }
 
+/// A store may read them as a range: what lies between them, behind them, or is missing is not theirs.
+pub fn keys_may_be_neighbours(fixture: &Fixture) {
+    let client = fixture.client();
+    let key = |n: u32| [b"row".as_slice(), &n.to_be_bytes()].concat();
+    let longest = client.store.limits().max_value.min(200_000);
+    let value = |n: u32| vec![n as u8; if n % 50 == 7 { longest } else { n as usize % 300 }];
+    // Every third is not there, and some have other keys right behind them.
+    let there = |n: u32| n % 3 != 0;
+    let mut pairs: Vec<_> = (200..500).filter(|n| there(*n)).map(|n| (key(n), value(n))).collect();
+    pairs.extend((200..500).step_by(5).map(|n| ([key(n), vec![0]].concat(), vec![1])));
+    pairs.chunks(50).for_each(|pairs| drop(client.put_all(pairs)));
+    let up: Vec<u32> = (190..510).collect();
+    let down: Vec<u32> = (190..510).rev().collect();
+    let sparse: Vec<u32> = (190..510).step_by(2).collect();
+    let mixed: Vec<u32> = (190..510).map(|n| 190 + (n * 7919) % 320).collect();
+    let twice: Vec<u32> = (0..40).map(|n| 300 + n / 2).collect();
+    for numbers in [up, down, sparse, mixed, twice] {
+        let keys: Vec<_> = numbers.iter().map(|n| key(*n)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let expected: Vec<_> = numbers
+            .iter()
+            .map(|n| ((200..500).contains(n) && there(*n)).then(|| value(*n)))
+            .collect();
+        assert!(read(&client, &keys, &mut Page::default()) == expected, "{numbers:?}");
+    }
+}
+
 /// The difference between an empty value and none.
 pub fn an_empty_value_is_not_an_absent_one(fixture: &Fixture) {
     let client = fixture.client();
