@@ -1,5 +1,5 @@
-//! Building an index: the keys are sorted in bounded memory by PostgreSQL's own sort, and go to the
-//! store in their order, straight into a space that nobody else sees yet.
+//! Building an index: the keys are sorted in bounded memory, and go to the store in their order, straight
+//! into a space that nobody else sees yet.
 
 use std::ffi::{CStr, c_char};
 
@@ -10,14 +10,13 @@ use relation::space::{Kind, Record};
 
 use super::equal;
 use super::index::{self, Copied, Index, Rule};
+use super::sort::{Sort, Sorted};
 use super::violation::{self, Duplicate};
 use crate::ddl::{self, mapping};
 use crate::error::{OrRaise, unsupported};
 use crate::table_am::insert::count;
 use crate::{compat, pg, row, transaction};
 
-/// Bytes of the length that stands behind each sorted entry's key and body.
-const LENGTH: usize = 2;
 /// Entries between two looks for a cancel, and two reports of progress.
 const STEP: i64 = 1000;
 
@@ -53,9 +52,7 @@ struct Builder {
     /// A key that two rows have is an error. It is not where VACUUM FULL or CLUSTER build an index again
     /// that CREATE INDEX CONCURRENTLY left invalid.
     unique: bool,
-    sort: *mut pg_sys::Tuplesortstate,
-    /// The entry as a `bytea`, reused.
-    scratch: Vec<u8>,
+    sort: Sort,
     entries: f64,
 }
 
@@ -102,9 +99,8 @@ unsafe extern "C-unwind" fn build(
                 "Leave out CONCURRENTLY: keys of this type are found by a hash only.",
             );
         }
-        let sort = compat::sort_bytes();
         let unique = (*info).ii_Unique;
-        let mut builder = Builder { index, unique, sort, scratch: Vec::new(), entries: 0.0 };
+        let mut builder = Builder { index, unique, sort: Sort::new(), entries: 0.0 };
         let state = (&raw mut builder).cast();
         let (add, scan) = (Some(add as _), std::ptr::null_mut());
         let method = i64::from((*(*relation).rd_rel).relam.to_u32());
@@ -114,12 +110,13 @@ unsafe extern "C-unwind" fn build(
         let rows =
             pg_sys::table_index_build_scan(heap, relation, info, true, true, add, state, scan);
         enter(Phase::Sort);
-        pg_sys::tuplesort_performsort(sort);
+        builder.sort.perform();
         enter(Phase::Load);
-        let loaded = load(&builder, relation);
-        pg_sys::tuplesort_end(sort);
+        let loaded = load(&mut builder, relation);
+        let entries = builder.entries;
+        builder.sort.end();
         match loaded {
-            Ok(()) => result(rows, builder.entries),
+            Ok(()) => result(rows, entries),
             Err(Duplicate) => std::ptr::null_mut(),
         }
     }
@@ -189,36 +186,8 @@ unsafe extern "C-unwind" fn add(
         let relation::row::Target::Row(row) = row::tid(tid).target() else { return };
         let entry = builder.index.entry(relation, values, nulls, row);
         let prefix = builder.index.prefix().len();
-        let scratch = &mut builder.scratch;
-        scratch.clear();
-        scratch.extend_from_slice(&[0; pg_sys::VARHDRSZ]);
-        scratch.extend_from_slice(&entry.key[prefix..]);
-        scratch.extend_from_slice(&entry.body);
-        scratch.extend_from_slice(&((entry.key.len() - prefix) as u16).to_le_bytes());
-        pgrx::set_varsize_4b(scratch.as_mut_ptr().cast(), scratch.len() as i32);
-        let datum = pg_sys::Datum::from(scratch.as_ptr().cast_mut());
-        pg_sys::tuplesort_putdatum(builder.sort, datum, false);
+        builder.sort.push(&entry.key[prefix..], &entry.body);
         builder.entries += 1.0;
-    }
-}
-
-/// A sorted entry, taken apart.
-struct Sorted<'a> {
-    key: &'a [u8],
-    body: &'a [u8],
-}
-
-impl<'a> Sorted<'a> {
-    unsafe fn of(datum: pg_sys::Datum) -> Sorted<'a> {
-        // SAFETY: the datum is one that `add` made, and lives until the next is fetched.
-        unsafe {
-            let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
-            let bytes = pgrx::varlena_to_byte_slice(varlena);
-            let (bytes, length) = bytes.split_at(bytes.len() - LENGTH);
-            let (key, body) =
-                bytes.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
-            Sorted { key, body }
-        }
     }
 }
 
@@ -230,21 +199,20 @@ pub(super) struct Bucket {
 }
 
 /// Puts the sorted entries into the store.
-unsafe fn load(builder: &Builder, relation: pg_sys::Relation) -> Result<(), Duplicate> {
-    let index = &builder.index;
+unsafe fn load(builder: &mut Builder, relation: pg_sys::Relation) -> Result<(), Duplicate> {
+    let Builder { index, unique, sort, entries } = builder;
     let mut bucket = Bucket::default();
     let mut key = index.prefix().to_vec();
     let (prefix, mut done) = (key.len(), 0);
-    // SAFETY: the callers' promise; each datum lives until the next is fetched.
+    // SAFETY: the callers' promise.
     unsafe {
-        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, builder.entries as i64);
-        while let Some(datum) = compat::next_sorted(builder.sort) {
-            let Sorted { key: cells, body } = Sorted::of(datum);
+        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, *entries as i64);
+        while let Some(Sorted { key: cells, body }) = sort.next() {
             key.truncate(prefix);
             key.extend_from_slice(cells);
             if index.rule != Rule::Any {
                 match check(relation, index, &mut bucket, cells, body) {
-                    Err(duplicate) if builder.unique => return Err(duplicate),
+                    Err(duplicate) if *unique => return Err(duplicate),
                     // The key has no room for a second row.
                     Err(_) if entry::cells(cells, body).or_raise() == cells => continue,
                     _ => {}

@@ -15,6 +15,7 @@ pub(crate) mod late;
 pub(crate) mod maintain;
 mod scan;
 mod search;
+mod sort;
 pub(crate) mod unread;
 mod vacuum;
 pub(crate) mod verify;
