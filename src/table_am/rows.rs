@@ -55,7 +55,7 @@ impl Rows {
 
     /// Bytes of a row, on average of those read; nothing if none was found.
     pub(crate) fn average(&self) -> Option<usize> {
-        let page = self.page.as_ref().filter(|page| page.len() > 0)?;
+        let page = self.page.as_ref().filter(|page| !page.is_empty())?;
         Some((page.payload() / page.len()).max(1))
     }
 

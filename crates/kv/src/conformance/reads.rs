@@ -27,10 +27,12 @@ pub fn keys_may_be_neighbours(fixture: &Fixture) {
     let longest = client.store.limits().max_value.min(200_000);
     let value = |n: u32| vec![n as u8; if n % 50 == 7 { longest } else { n as usize % 300 }];
     // Every third is not there, and some have other keys right behind them.
-    let there = |n: u32| n % 3 != 0;
+    let there = |n: u32| !n.is_multiple_of(3);
     let mut pairs: Vec<_> = (200..500).filter(|n| there(*n)).map(|n| (key(n), value(n))).collect();
     pairs.extend((200..500).step_by(5).map(|n| ([key(n), vec![0]].concat(), vec![1])));
-    pairs.chunks(50).for_each(|pairs| drop(client.put_all(pairs)));
+    for pairs in pairs.chunks(50) {
+        client.put_all(pairs);
+    }
     let up: Vec<u32> = (190..510).collect();
     let down: Vec<u32> = (190..510).rev().collect();
     let sparse: Vec<u32> = (190..510).step_by(2).collect();
