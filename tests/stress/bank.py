@@ -12,11 +12,11 @@ only if write skew gets through.
 
 import random
 import sys
-import threading
 import time
 
 from session import Lost, Refused, Session, query
 from tally import Tally
+from threads import run_all, verdict
 
 ACCOUNTS, START, POTS, SESSIONS = 20, 1000, 6, 8
 
@@ -178,13 +178,6 @@ def disturb(bank):
     session.close()
 
 
-def guarded(bank, what, *arguments):
-    try:
-        what(bank, *arguments)
-    except Exception as surprise:  # a thread that dies silently would be a test that passes
-        bank.complaints.append(f"{what.__name__}: {type(surprise).__name__} {surprise}")
-
-
 def settle(bank):
     """The final reckoning, once nobody writes any more."""
     for worker in range(SESSIONS):
@@ -211,17 +204,11 @@ def main(database, level, seconds):
     for statement in SCHEMA.split(";"):
         query(database, statement)
     bank = Bank(database, level, float(seconds))
-    threads = [threading.Thread(target=guarded, args=(bank, work, i)) for i in range(SESSIONS)]
-    threads += [threading.Thread(target=guarded, args=(bank, what)) for what in (audit, disturb)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    workers = [(work, bank, worker) for worker in range(SESSIONS)]
+    run_all(bank.complaints, [*workers, (audit, bank), (disturb, bank)])
     settle(bank)
     print(f"{level}: {bank.tally.counts()}, {bank.audits} snapshots audited")
-    for complaint in bank.complaints[:20]:
-        print("WRONG:", complaint)
-    return 1 if bank.complaints else 0
+    return verdict(bank.complaints)
 
 
 if __name__ == "__main__":

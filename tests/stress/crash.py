@@ -21,6 +21,7 @@ import time
 
 from session import Lost, Refused, Session, query
 from tally import Tally
+from threads import verdict, watched
 
 WORKERS, KEPT = 6, 500
 
@@ -41,16 +42,10 @@ class Load:
         self.database, self.tally, self.rounds = database, tally, rounds
         self.stop, self.committing = threading.Event(), threading.Event()
         self.sessions, self.surprises = {}, []
-        self.threads = [threading.Thread(target=self.guarded, args=(self.write, w), daemon=True) for w in range(WORKERS)]
-        self.threads.append(threading.Thread(target=self.guarded, args=(self.churn, WORKERS), daemon=True))
+        self.threads = [watched(self.surprises, self.write, worker) for worker in range(WORKERS)]
+        self.threads.append(watched(self.surprises, self.churn, WORKERS))
         for thread in self.threads:
             thread.start()
-
-    def guarded(self, what, worker):
-        try:
-            what(worker)
-        except Exception as surprise:  # a thread that dies silently would be a test that passes
-            self.surprises.append(f"{what.__name__}: {type(surprise).__name__} {surprise}")
 
     def connect(self, worker):
         """A session, or None if the load ends before the server answers."""
@@ -277,9 +272,7 @@ def main(database, data, what, loops, script, name):
     if len(tally.done) < 10 * int(loops):
         complaints.append("too little was committed to prove anything")
     print(f"{loop + 1} crashes, {tally.counts()}")
-    for complaint in complaints[:20]:
-        print("WRONG:", complaint)
-    return 1 if complaints else 0
+    return verdict(complaints)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 
 from session import Lost, Refused, Session, query
 from tally import Tally
+from threads import run_all, verdict
 
 WORKERS, ROWS, EACH = 4, 10_000, 100
 TOTAL = f"{ROWS * EACH}|{ROWS}"
@@ -169,13 +170,6 @@ def stand_still(test, script, cluster):
         test.complaints.append(f"sessions {late} have committed nothing since the store goes on")
 
 
-def guarded(test, what, *arguments):
-    try:
-        what(test, *arguments)
-    except Exception as surprise:  # a thread that dies silently would be a test that passes
-        test.complaints.append(f"{what.__name__}: {type(surprise).__name__} {surprise}")
-
-
 def settle(test):
     test.expect("at the end", query(test.database, NOW), [TOTAL])
     present = [int(row) for row in query(test.database, "SELECT transfer FROM journal")]
@@ -193,19 +187,13 @@ def main(database, seconds, script=None, cluster=None):
     for statement in [*SCHEMA.split(";"), WAITS]:
         query(database, statement)
     test = Test(database, float(seconds))
-    jobs = [(work, worker) for worker in range(WORKERS)] + [(read_past,), (fetch,), (scan,)]
+    jobs = [(work, test, worker) for worker in range(WORKERS)] + [(what, test) for what in (read_past, fetch, scan)]
     if script:
-        jobs.append((stand_still, script, cluster))
-    threads = [threading.Thread(target=guarded, args=(test, *job)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        jobs.append((stand_still, test, script, cluster))
+    run_all(test.complaints, jobs)
     settle(test)
     print(f"{seconds} s: {test.tally.counts()}, {test.answers} answers held against what they must be")
-    for complaint in test.complaints[:20]:
-        print("WRONG:", complaint)
-    return 1 if test.complaints else 0
+    return verdict(test.complaints)
 
 
 if __name__ == "__main__":
