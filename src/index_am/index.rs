@@ -48,7 +48,7 @@ pub(crate) struct Index {
     pub(crate) computed: bool,
     /// Rows with a NULL in a key column are unique too.
     pub(crate) nulls_not_distinct: bool,
-    /// How long rows that a scan found were on average, last time; zero before.
+    /// How long the rows that a scan found were on average, last time; zero if that is not known.
     pub(super) row_bytes: Cell<usize>,
     prefix: Vec<u8>,
 }

@@ -22,13 +22,12 @@ use crate::running::{self, Expected};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
 use crate::table_am::rows::Rows;
+use crate::table_am::size;
 use crate::transaction::{self, Taking};
 use crate::{compat, lock, pg, row};
 
 /// Entries of the first batch where nothing is known, and at least: a LIMIT 1 needs no more.
 const FIRST_BATCH: usize = 4;
-/// Most entries of the first batch while it is not known how long the rows of the index are.
-const FIRST_UNKNOWN: usize = 64;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
 /// Bytes of the rows of a batch, about.
@@ -260,7 +259,6 @@ pub(super) unsafe extern "C-unwind" fn amrescan(
         state.reset(Anchor::Edge);
         state.begun = None;
         state.mark = None;
-        state.want = state.first_batch();
         (*scan).xs_itupdesc = (*state.relation).rd_att;
         compat::count_scan(state.relation, 1);
     }
@@ -338,13 +336,17 @@ pub(super) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
 
 impl State {
     /// How many entries the first batch has.
-    fn first_batch(&self) -> usize {
-        let Some(expected) = self.expected else { return FIRST_BATCH };
-        let most = match self.index.row_bytes.get() {
-            0 => FIRST_UNKNOWN,
-            bytes => (BATCH_BYTES / bytes).min(LARGEST_BATCH),
-        };
-        expected.entries.clamp(FIRST_BATCH, most.max(FIRST_BATCH))
+    fn first_batch(&self, table: Option<&Table>) -> usize {
+        let entries = self.expected.map_or(FIRST_BATCH, |expected| expected.entries);
+        if entries <= FIRST_BATCH {
+            return FIRST_BATCH;
+        }
+        // Not more rows than may be held at once, by the length of those seen last, or of all.
+        let row = &self.index.row_bytes;
+        if let (0, Some(table)) = (row.get(), table) {
+            row.set(size::average(table.space));
+        }
+        entries.min(BATCH_BYTES / row.get().max(1)).clamp(FIRST_BATCH, LARGEST_BATCH)
     }
 
     /// Gives up what was read ahead.
@@ -378,6 +380,7 @@ impl State {
             if at.version < zero && row_zero <= at.version {
                 too_young();
             }
+            self.want = self.first_batch(table.as_deref());
             self.begun = Some(Begun { table, at, taking, local, zero, row_zero, mvcc, dirty });
         }
     }

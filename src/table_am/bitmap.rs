@@ -21,6 +21,7 @@ use crate::error::OrRaise;
 use crate::running;
 use crate::table::Table;
 use crate::table_am::scan::{State, state};
+use crate::table_am::size;
 
 /// Rows of the first step, about; each one has more than the one before it.
 const FIRST_STEP: usize = 128;
@@ -30,6 +31,7 @@ const LARGEST_STEP: usize = 1024;
 const STEP_BYTES: usize = 1 << 20;
 
 /// A bitmap scan under way.
+#[derive(Default)]
 pub(super) struct Bitmap {
     source: Source,
     /// The block whose rows are being returned.
@@ -38,20 +40,8 @@ pub(super) struct Bitmap {
     ahead: VecDeque<Block>,
     ids: Vec<RowId>,
     rows: Rows,
+    /// How many rows the next step has, about; zero before the first one.
     step: usize,
-}
-
-impl Default for Bitmap {
-    fn default() -> Bitmap {
-        Bitmap {
-            source: Source::default(),
-            block: None,
-            ahead: VecDeque::new(),
-            ids: Vec::new(),
-            rows: Rows::default(),
-            step: FIRST_STEP,
-        }
-    }
 }
 
 /// A block that the bitmap names.
@@ -97,6 +87,10 @@ impl State {
     /// Takes blocks from the bitmap and reads their rows. `first` is the next one, as PostgreSQL tells
     /// it if it does.
     unsafe fn step(&mut self, scan: pg_sys::TableScanDesc, first: Told) {
+        if self.bitmap.step == 0 {
+            let most = STEP_BYTES / size::average(self.space());
+            self.bitmap.step = most.clamp(1, FIRST_STEP);
+        }
         self.bitmap.ids.clear();
         self.bitmap.ahead.clear();
         while self.bitmap.ids.len() < self.bitmap.step {

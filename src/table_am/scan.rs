@@ -274,6 +274,11 @@ impl State {
         (Rc::clone(&self.table), self.at, self.zero)
     }
 
+    /// Where the rows are.
+    pub(super) fn space(&self) -> relation::Space {
+        self.table.space
+    }
+
     /// A row that the bitmap scan has read, as a tuple that lives until the next call.
     pub(super) fn tuple_read(&mut self, i: usize) -> pg_sys::HeapTuple {
         self.tuple = self.bitmap.tuple(i, &self.table, &self.at);

@@ -93,6 +93,12 @@ pub(crate) fn estimate(space: Space) -> (u64, u64) {
     (rows, bytes)
 }
 
+/// How long rows of a space are on average, about.
+pub(crate) fn average(space: Space) -> usize {
+    let (rows, bytes) = estimate(space);
+    usize::try_from(bytes / rows.max(1)).unwrap_or(usize::MAX).max(1)
+}
+
 impl Estimate {
     fn changed(self, (rows, bytes): (i64, i64)) -> Estimate {
         Estimate {
