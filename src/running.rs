@@ -21,8 +21,8 @@ const FILTERED: f64 = 64.0;
 pub(crate) struct Expected {
     /// About how many entries will be taken.
     pub(crate) entries: usize,
-    /// Whether no more will be taken, though there may be more.
-    pub(crate) limited: bool,
+    /// Whether that is all, though there may be more.
+    pub(crate) exact: bool,
 }
 
 /// A query that runs, and how many of its rows are wanted; none if all.
@@ -58,68 +58,53 @@ pub(crate) fn forget() {
     RUNNING.set(Running::default());
 }
 
-/// What a scan of an index that begins now, with so many conditions, should be ready for. None if no
-/// query runs that says so.
-///
-/// # Safety
-/// `index` must be open.
-pub(crate) unsafe fn expected(index: pg_sys::Relation, keys: i32) -> Option<Expected> {
-    let mut least: Option<Expected> = None;
+/// What a scan of an index should be ready for. None if no query runs that has it.
+pub(crate) fn expected(scan: pg_sys::IndexScanDesc) -> Option<Expected> {
     // SAFETY: the tag says what a node is; what a query that runs points to is complete.
-    visit_all(|node, wanted| unsafe {
-        let (relation, conditions, scan) = match node.type_ {
+    look_for(|node, wanted| unsafe {
+        let its = match node.type_ {
             pg_sys::NodeTag::T_IndexScanState => {
-                let scan = &*std::ptr::from_ref(node).cast::<pg_sys::IndexScanState>();
-                (scan.iss_RelationDesc, scan.iss_NumScanKeys, scan.iss_ScanDesc)
+                (*std::ptr::from_ref(node).cast::<pg_sys::IndexScanState>()).iss_ScanDesc
             }
             pg_sys::NodeTag::T_IndexOnlyScanState => {
-                let scan = &*std::ptr::from_ref(node).cast::<pg_sys::IndexOnlyScanState>();
-                (scan.ioss_RelationDesc, scan.ioss_NumScanKeys, scan.ioss_ScanDesc)
+                (*std::ptr::from_ref(node).cast::<pg_sys::IndexOnlyScanState>()).ioss_ScanDesc
             }
-            _ => return,
+            _ => return None,
         };
-        // Of several that have not begun, the one that wants least.
-        if relation == index && conditions == keys && scan.is_null() {
-            let this = wanted.of_scan((*node.plan).plan_rows, !node.qual.is_null());
-            if least.is_none_or(|other| this.entries < other.entries) {
-                least = Some(this);
-            }
-        }
-    });
-    least
+        (its == scan).then(|| wanted.of_scan((*node.plan).plan_rows, !node.qual.is_null()))
+    })
 }
 
 /// The bitmap whose rows a scan reads, if no other process reads it too. None if no query runs that has
 /// such a scan.
 #[cfg(not(feature = "pg18"))]
 pub(crate) fn bitmap_of(scan: pg_sys::TableScanDesc) -> Option<*mut pg_sys::TIDBitmap> {
-    let mut bitmap = None;
-    visit_all(|node, _| {
+    look_for(|node, _| {
         if node.type_ != pg_sys::NodeTag::T_BitmapHeapScanState {
-            return;
+            return None;
         }
         // SAFETY: the tag says what the node is.
         let state = unsafe { &*std::ptr::from_ref(node).cast::<pg_sys::BitmapHeapScanState>() };
-        if state.ss.ss_currentScanDesc == scan && state.pstate.is_null() && !state.tbm.is_null() {
-            bitmap = Some(state.tbm);
-        }
-    });
-    bitmap
+        let alone = state.pstate.is_null() && !state.tbm.is_null();
+        (alone && state.ss.ss_currentScanDesc == scan).then_some(state.tbm)
+    })
 }
 
-/// Shows the nodes of the query that runs, with how much of each will be taken.
-fn visit_all(mut look: impl FnMut(&pg_sys::PlanState, Wanted)) {
+/// The first answer that a node of the query that runs gives, which is told how much of it will be taken.
+fn look_for<T>(mut ask: impl FnMut(&pg_sys::PlanState, Wanted) -> Option<T>) -> Option<T> {
     let Running { query, count } = RUNNING.get();
     // SAFETY: a query that runs is alive, and what it points to is complete.
     unsafe {
-        let Some(query) = query.as_ref() else { return };
-        let wanted = if count == 0 { Wanted::All } else { Wanted::First(count as f64) };
-        visit(query.planstate, wanted, &mut look);
-        // One row of a subquery decides, unless it is hashed.
+        let query = query.as_ref()?;
+        // Who fetches some rows mostly fetches others after them.
+        let first = |rows: f64| Wanted::First { rows, exact: false };
+        let wanted = if count == 0 { Wanted::All } else { first(count as f64) };
         let subplans = (*query.estate).es_subplanstates;
-        for plan in pgrx::PgList::<pg_sys::PlanState>::from_pg(subplans).iter_ptr() {
-            visit(plan, Wanted::First(1.0), &mut look);
-        }
+        visit(query.planstate, wanted, &mut ask).or_else(|| {
+            // One row of a subquery may decide.
+            let subplans = pgrx::PgList::<pg_sys::PlanState>::from_pg(subplans);
+            subplans.iter_ptr().find_map(|plan| visit(plan, first(1.0), &mut ask))
+        })
     }
 }
 
@@ -127,15 +112,26 @@ fn visit_all(mut look: impl FnMut(&pg_sys::PlanState, Wanted)) {
 #[derive(Clone, Copy)]
 enum Wanted {
     All,
-    /// So many rows at first, and perhaps more.
-    First(f64),
+    /// So many rows at first, and if that is exact no more.
+    First {
+        rows: f64,
+        exact: bool,
+    },
 }
 
 impl Wanted {
-    fn at_most(self, rows: f64) -> Wanted {
+    fn at_most(self, most: f64) -> Wanted {
         match self {
-            Wanted::First(fewer) if fewer < rows => self,
-            _ => Wanted::First(rows),
+            Wanted::First { rows, .. } if rows < most => self,
+            _ => Wanted::First { rows: most, exact: true },
+        }
+    }
+
+    /// As much, where another number of rows may be needed for it.
+    fn about(self) -> Wanted {
+        match self {
+            Wanted::All => self,
+            Wanted::First { rows, .. } => Wanted::First { rows, exact: false },
         }
     }
 
@@ -143,26 +139,30 @@ impl Wanted {
     fn of_scan(self, rows: f64, filtered: bool) -> Expected {
         // An estimate is one: a bit more costs less than another request.
         let all = rows * 1.5 + 8.0;
-        let (entries, limited) = match self {
+        let (entries, exact) = match self {
             Wanted::All if filtered => (all.max(FILTERED), false),
             Wanted::All => (all, false),
-            Wanted::First(first) => (first.min(all), true),
+            Wanted::First { rows, exact } => (rows.min(all), exact && !filtered),
         };
-        Expected { entries: entries as usize, limited }
+        Expected { entries: entries as usize, exact }
     }
 }
 
-/// Shows a node and those below it.
-unsafe fn visit(
+/// The first answer of a node and those below it.
+unsafe fn visit<T>(
     node: *mut pg_sys::PlanState,
     wanted: Wanted,
-    look: &mut impl FnMut(&pg_sys::PlanState, Wanted),
-) {
+    ask: &mut impl FnMut(&pg_sys::PlanState, Wanted) -> Option<T>,
+) -> Option<T> {
     use pg_sys::NodeTag::*;
     // SAFETY: the callers pass nodes of a query that runs; each tag says what the node is.
     unsafe {
-        let Some(state) = node.as_ref() else { return };
-        look(state, wanted);
+        let state = node.as_ref()?;
+        if let Some(answer) = ask(state, wanted) {
+            return Some(answer);
+        }
+        // One that leaves rows out needs more of them.
+        let wanted = if state.qual.is_null() { wanted } else { wanted.about() };
         let (left, right) = match state.type_ {
             T_LimitState => {
                 let limit = &*node.cast::<pg_sys::LimitState>();
@@ -176,16 +176,23 @@ unsafe fn visit(
             T_AggState => {
                 let strategy = (*state.plan.cast::<pg_sys::Agg>()).aggstrategy;
                 let in_order = strategy == pg_sys::AggStrategy::AGG_SORTED;
-                (if in_order { wanted } else { Wanted::All }, wanted)
+                (if in_order { wanted.about() } else { Wanted::All }, wanted)
             }
             T_NestLoopState => {
                 let join = &*node.cast::<pg_sys::JoinState>();
-                (wanted, if join.single_match { wanted.at_most(1.0) } else { wanted })
+                (
+                    wanted.about(),
+                    if join.single_match { wanted.at_most(1.0).about() } else { wanted.about() },
+                )
             }
-            _ => (wanted, wanted),
+            _ => (wanted.about(), wanted.about()),
         };
-        visit(state.lefttree, left, look);
-        visit(state.righttree, right, look);
+        if let Some(answer) = visit(state.lefttree, left, ask) {
+            return Some(answer);
+        }
+        if let Some(answer) = visit(state.righttree, right, ask) {
+            return Some(answer);
+        }
         let (others, count) = match state.type_ {
             T_AppendState => {
                 let append = &*node.cast::<pg_sys::AppendState>();
@@ -199,10 +206,8 @@ unsafe fn visit(
                 let scan = node.cast::<pg_sys::SubqueryScanState>();
                 (&raw mut (*scan).subplan, 1)
             }
-            _ => return,
+            _ => return None,
         };
-        for i in 0..usize::try_from(count).unwrap_or(0) {
-            visit(*others.add(i), wanted, look);
-        }
+        (0..usize::try_from(count).unwrap_or(0)).find_map(|i| visit(*others.add(i), wanted, ask))
     }
 }

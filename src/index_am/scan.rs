@@ -28,6 +28,8 @@ use crate::{compat, lock, pg, row};
 
 /// Entries of the first batch where nothing is known, and at least: a LIMIT 1 needs no more.
 const FIRST_BATCH: usize = 4;
+/// Most entries of the first batch that brings rows: how long they are is not known before.
+const FIRST_ROWS: usize = 128;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
 /// Bytes of the rows of a batch, about.
@@ -72,7 +74,8 @@ struct State {
     /// Rows that came with entries.
     known: Page,
     with_rows: bool,
-    expected: Option<Expected>,
+    /// What the query takes, once it was asked.
+    expected: Option<Option<Expected>>,
     want: usize,
     mark: Option<Place>,
     tuple: pg_sys::HeapTupleData,
@@ -209,7 +212,7 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             batch: Batch::default(),
             known: Page::default(),
             with_rows: false,
-            expected: running::expected(relation, keys),
+            expected: None,
             want: FIRST_BATCH,
             mark: None,
             tuple: pg_sys::HeapTupleData::default(),
@@ -335,18 +338,27 @@ pub(super) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
 }
 
 impl State {
-    /// How many entries the first batch has.
-    fn first_batch(&self, table: Option<&Table>) -> usize {
-        let entries = self.expected.map_or(FIRST_BATCH, |expected| expected.entries);
-        if entries <= FIRST_BATCH {
-            return FIRST_BATCH;
+    /// How many entries the first batch has, which brings the rows of a table if one is given.
+    fn first_batch(&self, expected: Option<Expected>, table: Option<&Table>) -> usize {
+        let entries = expected.map_or(FIRST_BATCH, |expected| expected.entries);
+        let Some(table) = table.filter(|_| entries > FIRST_BATCH) else {
+            return entries.clamp(FIRST_BATCH, LARGEST_BATCH);
+        };
+        // As long as those that were found last, or else as all are.
+        let row = match self.index.row_bytes.get() {
+            0 => size::average(table.space),
+            found => found,
+        };
+        entries.min(BATCH_BYTES / row).clamp(FIRST_BATCH, FIRST_ROWS)
+    }
+
+    /// How many entries the first page of a cursor has: one more than are wanted shows whether there
+    /// are others. Where it is not known how many those are, the page has the next batch, too.
+    fn first_rows(&self) -> usize {
+        match self.expected.flatten() {
+            Some(expected) if expected.exact || expected.entries > FIRST_BATCH => self.want + 1,
+            _ => (self.want * growth(self.begun().local)).min(LARGEST_BATCH) + 1,
         }
-        // Not more rows than may be held at once, by the length of those seen last, or of all.
-        let row = &self.index.row_bytes;
-        if let (0, Some(table)) = (row.get(), table) {
-            row.set(size::average(table.space));
-        }
-        entries.min(BATCH_BYTES / row.get().max(1)).clamp(FIRST_BATCH, LARGEST_BATCH)
     }
 
     /// Gives up what was read ahead.
@@ -380,7 +392,12 @@ impl State {
             if at.version < zero && row_zero <= at.version {
                 too_young();
             }
-            self.want = self.first_batch(table.as_deref());
+            let expected = *self.expected.get_or_insert_with(|| match mvcc {
+                true => running::expected(scan),
+                false => None,
+            });
+            let with_rows = !(*scan).xs_want_itup || self.doubtful;
+            self.want = self.first_batch(expected, table.as_deref().filter(|_| with_rows));
             self.begun = Some(Begun { table, at, taking, local, zero, row_zero, mvcc, dirty });
         }
     }
@@ -532,12 +549,13 @@ impl State {
 
     fn open(&mut self, range: KeyRange) {
         self.keep_rows();
+        let first_rows = self.first_rows();
         let begun = self.begun.as_mut().expect("the scan has begun");
         // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
         let takes_snapshot = unsafe { begun.taking.is_due(&mut begun.at) };
         let options = ScanOptions {
             zero: begun.zero,
-            first_rows: self.want + 1,
+            first_rows,
             max_rows: LARGEST_BATCH,
             max_bytes: PAGE_BYTES,
             layout: LAYOUT,
@@ -549,7 +567,7 @@ impl State {
         if takes_snapshot {
             cursor = cursor.taking_snapshot();
         }
-        if self.expected.is_some_and(|expected| expected.limited) {
+        if self.expected.flatten().is_some_and(|expected| expected.exact) {
             cursor = cursor.of_one_page();
         }
         if let Some(table) = begun.table.as_ref().filter(|_| self.with_rows && !begun.local) {

@@ -13,7 +13,7 @@ use crate::compat;
 /// Entries are kept in pieces of so many bytes, or of one entry that is longer.
 const PIECE: usize = 1 << 20;
 /// Most bytes that are sorted in memory, whatever may be had: nothing interrupts that.
-const MOST: usize = 256 << 20;
+const MOST: usize = 64 << 20;
 /// Bytes of the length that stands behind each entry's key and body.
 const LENGTH: usize = 2;
 
@@ -100,10 +100,12 @@ impl Sort {
             self.files = compat::sort_bytes();
             pg_sys::MemoryContextSwitchTo(before);
         }
-        let places = std::mem::take(&mut self.places);
-        let pieces = std::mem::take(&mut self.pieces);
-        for place in places {
-            self.spill([place.bytes(&pieces), &[], &[]]);
+        // They are in the order of their pieces still, and each piece goes when it has been handed over.
+        let mut places = std::mem::take(&mut self.places).into_iter().peekable();
+        for (number, piece) in std::mem::take(&mut self.pieces).into_iter().enumerate() {
+            while let Some(place) = places.next_if(|place| place.piece as usize == number) {
+                self.spill([place.bytes(&piece), &[], &[]]);
+            }
         }
     }
 
@@ -128,7 +130,7 @@ impl Sort {
         }
         let Sort { pieces, places, .. } = self;
         places.sort_unstable_by(|a, b| match a.head.cmp(&b.head) {
-            Ordering::Equal => a.bytes(pieces).cmp(b.bytes(pieces)),
+            Ordering::Equal => a.entry(pieces).cmp(b.entry(pieces)),
             other => other,
         });
     }
@@ -145,7 +147,7 @@ impl Sort {
         }
         let place = self.places.get(self.taken)?;
         self.taken += 1;
-        Some(Sorted::of(place.bytes(&self.pieces)))
+        Some(Sorted::of(place.entry(&self.pieces)))
     }
 
     /// Gives the files up. Not after an error, which has done so.
@@ -158,9 +160,13 @@ impl Sort {
 }
 
 impl Place {
-    fn bytes<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
-        let bytes = &pieces[self.piece as usize][self.at as usize..];
-        let (size, bytes) = bytes.split_at(size_of::<u32>());
+    fn entry<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
+        self.bytes(&pieces[self.piece as usize])
+    }
+
+    /// The entry, in its piece.
+    fn bytes<'a>(&self, piece: &'a [u8]) -> &'a [u8] {
+        let (size, bytes) = piece[self.at as usize..].split_at(size_of::<u32>());
         let size = u32::from_le_bytes([size[0], size[1], size[2], size[3]]);
         &bytes[..size as usize]
     }

@@ -39,8 +39,10 @@ pub(super) struct Bitmap {
     /// The blocks behind it whose rows were read, and at the end perhaps a lossy one.
     ahead: VecDeque<Block>,
     ids: Vec<RowId>,
+    /// Those rows that were read, and which of `ids` they are.
     rows: Rows,
-    /// How many rows the next step has, about; zero before the first one.
+    read: Range<usize>,
+    /// How many rows the next step has; zero before the first one.
     step: usize,
 }
 
@@ -61,7 +63,8 @@ impl Bitmap {
     pub(super) unsafe fn restart(&mut self) {
         // SAFETY: the caller's promise.
         unsafe { self.source.close() };
-        *self = Bitmap { rows: std::mem::take(&mut self.rows), ..Bitmap::default() };
+        let (rows, step) = (std::mem::take(&mut self.rows), self.step);
+        *self = Bitmap { rows, step, ..Bitmap::default() };
     }
 
     /// A row that was read, as a tuple that lives until the next ones are.
@@ -71,7 +74,7 @@ impl Bitmap {
         table: &Table,
         at: &Snapshot,
     ) -> pg_sys::HeapTupleData {
-        self.rows.tuple(i, self.ids[i], table, at)
+        self.rows.tuple(i - self.read.start, self.ids[i], table, at)
     }
 
     /// Takes the rows of a block for the next step.
@@ -84,15 +87,16 @@ impl Bitmap {
 }
 
 impl State {
-    /// Takes blocks from the bitmap and reads their rows. `first` is the next one, as PostgreSQL tells
-    /// it if it does.
-    unsafe fn step(&mut self, scan: pg_sys::TableScanDesc, first: Told) {
+    /// Takes blocks from the bitmap, with rows enough for a step. `first` is the next one, as PostgreSQL
+    /// tells it if it does.
+    unsafe fn take_blocks(&mut self, scan: pg_sys::TableScanDesc, first: Told) {
         if self.bitmap.step == 0 {
             let most = STEP_BYTES / size::average(self.space());
             self.bitmap.step = most.clamp(1, FIRST_STEP);
         }
         self.bitmap.ids.clear();
         self.bitmap.ahead.clear();
+        self.bitmap.read = 0..0;
         while self.bitmap.ids.len() < self.bitmap.step {
             // SAFETY: the caller's scan and what PostgreSQL told of it.
             let Some(block) = (unsafe { self.bitmap.take_block(scan, first) }) else { break };
@@ -102,12 +106,14 @@ impl State {
                 break;
             }
         }
-        if self.bitmap.ids.is_empty() {
-            return;
-        }
+    }
+
+    /// Reads rows of the blocks that were taken, from one on.
+    fn step(&mut self, from: usize) {
         let (table, at, zero) = self.settled();
-        let Bitmap { ids, rows, step, .. } = &mut self.bitmap;
-        rows.read(&table, ids, &at, zero, &Page::default()).or_raise();
+        let Bitmap { ids, rows, read, step, .. } = &mut self.bitmap;
+        *read = from..ids.len().min(from + *step);
+        rows.read(&table, &ids[read.clone()], &at, zero, &Page::default()).or_raise();
         *step = (*step * GROWTH).min(LARGEST_STEP);
         if let Some(average) = rows.average() {
             *step = (*step).min(STEP_BYTES / average).max(1);
@@ -131,13 +137,19 @@ impl State {
         scan: pg_sys::TableScanDesc,
         slot: *mut pg_sys::TupleTableSlot,
     ) -> bool {
-        let Some(Block { rows, .. }) = &mut self.bitmap.block else { return false };
-        let Some(left) = rows else {
-            // SAFETY: the caller's promise.
-            return unsafe { self.next_into(Direction::Forward, slot) };
-        };
-        let Some(i) = left.find(|i| self.bitmap.rows.is_seen(*i) == Some(true)) else {
-            return false;
+        let i = loop {
+            let Some(Block { rows, .. }) = &mut self.bitmap.block else { return false };
+            let Some(left) = rows else {
+                // SAFETY: the caller's promise.
+                return unsafe { self.next_into(Direction::Forward, slot) };
+            };
+            let Some(i) = left.next() else { return false };
+            if i >= self.bitmap.read.end {
+                self.step(i);
+            }
+            if self.bitmap.rows.is_seen(i - self.bitmap.read.start) == Some(true) {
+                break i;
+            }
         };
         // SAFETY: the tuple lies in the rows until the next ones are read; the scan is open.
         unsafe {
@@ -203,7 +215,7 @@ pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_tuple(
                 return true;
             }
             if state.bitmap.ahead.is_empty() {
-                state.step(scan, ());
+                state.take_blocks(scan, ());
             }
             let Some(block) = state.bitmap.ahead.pop_front() else {
                 state.bitmap.block = None;
@@ -291,7 +303,7 @@ pub(super) unsafe extern "C-unwind" fn scan_bitmap_next_block(
                 Some(next) if next.number == (*block).blockno => break state.begin_block(next),
                 // One that PostgreSQL passes over.
                 Some(_) => {}
-                None => state.step(scan, block),
+                None => state.take_blocks(scan, block),
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::view::{Pending, View};
 /// Most keys of one call whose values are remembered for a commit.
 const REMEMBERED: usize = 64;
 
+/// Bytes that a server has in one reply.
+const REPLY: usize = 80_000;
+
 /// Most entries of a page that looks a key up.
 const LOOKUP: usize = 4;
 
@@ -223,12 +226,14 @@ fn ask_for_each(
     places.into_iter().filter_map(ask).collect()
 }
 
-/// Asks for the range from one key up to another one, which has so many that are wanted.
+/// Asks for the range from one key up to another one, which has so many that are wanted. One reply of a
+/// server's, as a page: of long values, those behind it are asked for one by one, at once.
 fn ask_for_run(view: &View, first: &[u8], last: &[u8], wanted: usize) -> Pending<FdbValues> {
     let option = RangeOption {
         begin: KeySelector::first_greater_or_equal(first),
         end: KeySelector::first_greater_than(last),
         limit: Some(wanted * runs::APART as usize),
+        target_bytes: REPLY,
         mode: StreamingMode::Exact,
         ..RangeOption::default()
     };
