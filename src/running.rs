@@ -180,10 +180,8 @@ unsafe fn visit<T>(
             }
             T_NestLoopState => {
                 let join = &*node.cast::<pg_sys::JoinState>();
-                (
-                    wanted.about(),
-                    if join.single_match { wanted.at_most(1.0).about() } else { wanted.about() },
-                )
+                let inner = if join.single_match { wanted.at_most(1.0) } else { wanted };
+                (wanted.about(), inner.about())
             }
             _ => (wanted.about(), wanted.about()),
         };

@@ -21,7 +21,7 @@ use crate::error::{OrRaise, raise};
 use crate::running::{self, Expected};
 use crate::table::{self, Table};
 use crate::table_am::fetch::Fetch;
-use crate::table_am::rows::Rows;
+use crate::table_am::rows::{Rows, fitting};
 use crate::table_am::size;
 use crate::transaction::{self, Taking};
 use crate::{compat, lock, pg, row};
@@ -32,8 +32,6 @@ const FIRST_BATCH: usize = 4;
 const FIRST_ROWS: usize = 128;
 /// Most entries of a batch.
 const LARGEST_BATCH: usize = 1024;
-/// Bytes of the rows of a batch, about.
-const BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of entries in a page of the store.
 const PAGE_BYTES: usize = 256 << 10;
 /// TIDs that a bitmap is given at a time.
@@ -349,7 +347,7 @@ impl State {
             0 => size::average(table.space),
             found => found,
         };
-        entries.min(BATCH_BYTES / row).clamp(FIRST_BATCH, FIRST_ROWS)
+        entries.min(fitting(row)).clamp(FIRST_BATCH, FIRST_ROWS)
     }
 
     /// How many entries the first page of a cursor has: one more than are wanted shows whether there
@@ -392,10 +390,10 @@ impl State {
             if at.version < zero && row_zero <= at.version {
                 too_young();
             }
-            let expected = *self.expected.get_or_insert_with(|| match mvcc {
-                true => running::expected(scan),
-                false => None,
-            });
+            // A bitmap is made without the table, and takes all.
+            let asks = mvcc && table.is_some();
+            let ask = || if asks { running::expected(scan) } else { None };
+            let expected = *self.expected.get_or_insert_with(ask);
             let with_rows = !(*scan).xs_want_itup || self.doubtful;
             self.want = self.first_batch(expected, table.as_deref().filter(|_| with_rows));
             self.begun = Some(Begun { table, at, taking, local, zero, row_zero, mvcc, dirty });
@@ -451,7 +449,7 @@ impl State {
     fn bound(&mut self) {
         let Some(average) = self.batch.rows.average() else { return };
         self.index.row_bytes.set(average);
-        self.want = self.want.min(BATCH_BYTES / average).max(1);
+        self.want = self.want.min(fitting(average));
     }
 
     /// Takes entries of single keys until there are enough.

@@ -14,7 +14,7 @@ use mvcc::Snapshot;
 use pgrx::prelude::*;
 use relation::RowId;
 
-use super::rows::Rows;
+use super::rows::{Rows, fitting};
 use crate::compat;
 use crate::error::OrRaise;
 #[cfg(not(feature = "pg18"))]
@@ -26,9 +26,8 @@ use crate::table_am::size;
 /// Rows of the first step, about; each one has more than the one before it.
 const FIRST_STEP: usize = 128;
 const GROWTH: usize = 4;
-/// Most rows of a step, and about how many bytes they have at most.
+/// Most rows of a step.
 const LARGEST_STEP: usize = 1024;
-const STEP_BYTES: usize = 1 << 20;
 
 /// A bitmap scan under way.
 #[derive(Default)]
@@ -36,7 +35,7 @@ pub(super) struct Bitmap {
     source: Source,
     /// The block whose rows are being returned.
     block: Option<Block>,
-    /// The blocks behind it whose rows were read, and at the end perhaps a lossy one.
+    /// The blocks behind it that were taken from the bitmap, and the rows that they all name.
     ahead: VecDeque<Block>,
     ids: Vec<RowId>,
     /// Those rows that were read, and which of `ids` they are.
@@ -49,7 +48,7 @@ pub(super) struct Bitmap {
 /// A block that the bitmap names.
 struct Block {
     number: pg_sys::BlockNumber,
-    /// Which of the rows that were read are its; nothing if all rows of the block are wanted.
+    /// Which of the rows that were named are its; nothing if all rows of the block are wanted.
     rows: Option<Range<usize>>,
     #[cfg(feature = "pg18")]
     recheck: bool,
@@ -91,8 +90,7 @@ impl State {
     /// tells it if it does.
     unsafe fn take_blocks(&mut self, scan: pg_sys::TableScanDesc, first: Told) {
         if self.bitmap.step == 0 {
-            let most = STEP_BYTES / size::average(self.space());
-            self.bitmap.step = most.clamp(1, FIRST_STEP);
+            self.bitmap.step = fitting(size::average(self.space())).min(FIRST_STEP);
         }
         self.bitmap.ids.clear();
         self.bitmap.ahead.clear();
@@ -116,7 +114,7 @@ impl State {
         rows.read(&table, &ids[read.clone()], &at, zero, &Page::default()).or_raise();
         *step = (*step * GROWTH).min(LARGEST_STEP);
         if let Some(average) = rows.average() {
-            *step = (*step).min(STEP_BYTES / average).max(1);
+            *step = (*step).min(fitting(average));
         }
     }
 

@@ -9,6 +9,14 @@ use crate::row::{self, LAYOUT};
 use crate::table::Table;
 use crate::transaction;
 
+/// Bytes of rows that are held at once, about.
+const BYTES: usize = 1 << 20;
+
+/// How many rows of an average length may be held at once.
+pub(crate) fn fitting(average: usize) -> usize {
+    (BYTES / average.max(1)).max(1)
+}
+
 /// Rows as a snapshot sees them.
 #[derive(Default)]
 pub(crate) struct Rows {
