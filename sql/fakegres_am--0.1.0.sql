@@ -74,6 +74,10 @@ CREATE FUNCTION fakegres.definitions(
     AS 'MODULE_PATHNAME', 'definitions_wrapper';
 COMMENT ON FUNCTION fakegres.definitions() IS 'the table definitions that the store holds';
 
+CREATE FUNCTION fakegres.catalog_version() RETURNS bigint LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'catalog_version_wrapper';
+COMMENT ON FUNCTION fakegres.catalog_version() IS 'grows with every change of a definition that the store holds';
+
 CREATE FUNCTION fakegres.kv_put(key bytea, value bytea) RETURNS void LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'kv_put_wrapper';
 CREATE FUNCTION fakegres.kv_get(key bytea) RETURNS bytea LANGUAGE c VOLATILE STRICT
@@ -135,7 +139,7 @@ COMMENT ON VIEW fakegres.tables IS 'fakegres tables of this database: rows, byte
 REVOKE ALL ON ALL TABLES IN SCHEMA fakegres FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     fakegres.status(), fakegres.space_statistics(bigint), fakegres.store_name(), fakegres.sweep(),
-    fakegres.definitions(), fakegres.check(regclass), fakegres.kv_put(bytea, bytea), fakegres.kv_get(bytea),
+    fakegres.definitions(), fakegres.catalog_version(), fakegres.check(regclass), fakegres.kv_put(bytea, bytea), fakegres.kv_get(bytea),
     fakegres.kv_delete(bytea), fakegres.kv_scan(bytea, bytea, bigint)
     FROM PUBLIC;
 GRANT USAGE ON SCHEMA fakegres TO PUBLIC;

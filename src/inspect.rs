@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kv::{Direction, Version};
+use kv::{Direction, Page, Version};
 use mvcc::{Change, Scan, ScanOptions, Snapshot};
 use pgrx::prelude::*;
 use relation::definition::TableDef;
@@ -172,6 +172,18 @@ fn definitions() -> TableIterator<
         let json = serde_json::to_value(&def).expect("a definition has no unserializable part");
         (def.database, def.schema, def.name, pgrx::JsonB(json))
     }))
+}
+
+/// The version of the last change of a definition in the namespace, as of now. On FoundationDB it comes
+/// with the statement's snapshot; elsewhere it is read.
+#[pg_extern]
+fn catalog_version() -> Option<i64> {
+    let since = snapshot().version;
+    let session = session::get();
+    let mut page = Page::default();
+    let key = mvcc::key::plain(&Key::CatalogVersion.encode());
+    session.store.get_watched_since(since, &key, &mut page, &*session.env).or_raise();
+    page.get(0).and_then(Version::of_stamped).map(|version| version.0 as i64)
 }
 
 /// Sets a key of the user's own.

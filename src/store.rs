@@ -71,6 +71,7 @@ fn connect_fdb(address: kv_fdb::Address, namespace: &str) -> Result<Rc<dyn Store
     let options = FdbOptions {
         connect_timeout: settings::connect_timeout().as_millis() as u32,
         client_library: settings::fdb_client_library(),
+        watched: vec![mvcc::key::plain(&relation::Key::CatalogVersion.encode())],
     };
     let fdb = Fdb::connect(address, namespace, options)?;
     if !ENDS_WITH_PROCESS.replace(true) {

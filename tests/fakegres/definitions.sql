@@ -151,3 +151,28 @@ SET client_min_messages = warning;
 DROP TYPE feeling CASCADE;
 SELECT names();
 SELECT * FROM columns('typed');
+-- The catalog version grows with every change of a definition, and with nothing else.
+RESET client_min_messages;
+CREATE TABLE versioned (id int PRIMARY KEY, v text);
+SELECT fakegres.catalog_version() AS version \gset
+INSERT INTO versioned VALUES (1, 'one');
+ANALYZE versioned;
+BEGIN;
+ALTER TABLE versioned ADD COLUMN never int;
+ROLLBACK;
+SELECT fakegres.catalog_version() = :version AS same;
+ALTER TABLE versioned ADD COLUMN w int;
+SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
+SELECT :'grown' AS grown;
+CREATE INDEX ON versioned (w);
+SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
+SELECT :'grown' AS grown;
+TRUNCATE versioned;
+SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
+SELECT :'grown' AS grown;
+BEGIN;
+SELECT fakegres.catalog_version() = :version AS same;
+DROP TABLE versioned;
+SELECT fakegres.catalog_version() = :version AS not_yet;
+COMMIT;
+SELECT fakegres.catalog_version() > :version AS grown;

@@ -1,6 +1,6 @@
-//! What a handle knows of its cluster: the database, the newest version, the floor.
+//! What a handle knows of its cluster: the database, the newest version, what changes seldom.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,6 +24,19 @@ const YOUNG: u64 = 3_500_000;
 /// The layout of keys and values that this engine reads and writes.
 const FORMAT: u8 = 1;
 
+/// What changes seldom, as it was read, and the cluster's metadata version then: whoever changes any of
+/// it changes that.
+#[derive(Default)]
+struct Seldom {
+    metadata: Metadata,
+    floor: Option<Version>,
+    /// Watched keys and their values.
+    values: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// The cluster's metadata version, if anybody has ever changed it.
+pub(crate) type Metadata = Option<Vec<u8>>;
+
 /// An open cluster.
 pub(crate) struct Client {
     database: Database,
@@ -34,8 +47,9 @@ pub(crate) struct Client {
     newest: Cell<Option<(Version, Instant)>>,
     /// The first version that was seen: the client library takes none below it.
     first: Cell<Option<Version>>,
-    /// The floor, and the cluster's metadata version with which it was read.
-    floor: RefCell<Option<(Option<Vec<u8>>, Version)>>,
+    /// Keys of the user's whose changes are announced as the floor's are.
+    watched: Vec<Vec<u8>>,
+    seldom: RefCell<Seldom>,
     /// The newest view whose version is known.
     shared: RefCell<Option<Rc<View>>>,
     pub(crate) recent: RefCell<Recent>,
@@ -50,14 +64,15 @@ fn now() -> Instant {
 }
 
 impl Client {
-    pub(crate) fn new(database: Database, keys: Keys) -> Client {
+    pub(crate) fn new(database: Database, keys: Keys, watched: Vec<Vec<u8>>) -> Client {
         Client {
             database,
             keys,
             heard: Cell::new(0),
             newest: Cell::new(None),
             first: Cell::new(None),
-            floor: RefCell::default(),
+            watched,
+            seldom: RefCell::default(),
             shared: RefCell::default(),
             recent: RefCell::default(),
             hints: RefCell::default(),
@@ -112,13 +127,42 @@ impl Client {
             && (newest.0 - version.0).saturating_add(passed) < YOUNG
     }
 
-    pub(crate) fn floor_at(&self, metadata: &Option<Vec<u8>>) -> Option<Version> {
-        let floor = self.floor.borrow();
-        floor.as_ref().filter(|(known, _)| known == metadata).map(|(_, floor)| *floor)
+    /// The floor, if it is known at a metadata version.
+    pub(crate) fn floor_at(&self, metadata: &Metadata) -> Option<Version> {
+        let seldom = self.seldom.borrow();
+        seldom.floor.filter(|_| seldom.metadata == *metadata)
     }
 
-    pub(crate) fn note_floor(&self, metadata: Option<Vec<u8>>, floor: Version) {
-        *self.floor.borrow_mut() = Some((metadata, floor));
+    pub(crate) fn note_floor(&self, metadata: &Metadata, floor: Version) {
+        self.seldom_at(metadata).floor = Some(floor);
+    }
+
+    /// The value of a watched key, if it is known at a metadata version.
+    pub(crate) fn watched_at(&self, metadata: &Metadata, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        let seldom = self.seldom.borrow();
+        let mut values = seldom.values.iter().filter(|_| seldom.metadata == *metadata);
+        values.find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    }
+
+    pub(crate) fn note_watched(&self, metadata: &Metadata, key: &[u8], value: Option<&[u8]>) {
+        if self.watches(|watched| watched == key) {
+            let value = value.map(<[u8]>::to_vec);
+            self.seldom_at(metadata).values.push((key.to_vec(), value));
+        }
+    }
+
+    /// What is known at a metadata version, and nothing of another one.
+    fn seldom_at(&self, metadata: &Metadata) -> RefMut<'_, Seldom> {
+        let mut seldom = self.seldom.borrow_mut();
+        if seldom.metadata != *metadata {
+            *seldom = Seldom { metadata: metadata.clone(), ..Seldom::default() };
+        }
+        seldom
+    }
+
+    /// Whether any key is watched for which this is true.
+    pub(crate) fn watches(&self, of: impl Fn(&[u8]) -> bool) -> bool {
+        self.watched.iter().any(|key| of(key))
     }
 
     /// A view of the newest state, or of any at or after a version.

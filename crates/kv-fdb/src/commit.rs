@@ -395,7 +395,27 @@ impl Writer<'_> {
                 op => self.write(op)?,
             }
         }
+        if batch.ops().any(|op| self.announces(&op)) {
+            stamp(self.transaction, METADATA_VERSION, &BARE_VERSIONSTAMP);
+        }
         Ok(())
+    }
+
+    /// Whether it changes what others remember, who read it again when the metadata version changes.
+    fn announces(&self, op: &Op<'_>) -> bool {
+        let watches = |key| self.client.watches(|watched| watched == key);
+        match *op {
+            Op::RaiseFloor { .. } => true,
+            Op::Put { key, .. }
+            | Op::PutStamped { key, .. }
+            | Op::Delete { key }
+            | Op::Add { key, .. }
+            | Op::Archive { to: key, .. } => watches(key),
+            Op::Clear { start, end } => {
+                self.client.watches(|watched| start <= watched && watched < end)
+            }
+            Op::Check { .. } | Op::CheckRange { .. } => false,
+        }
     }
 
     fn write(&self, op: Op<'_>) -> Attempt<()> {
@@ -425,8 +445,6 @@ impl Writer<'_> {
             Op::RaiseFloor { floor } => {
                 let raised = floor.0.to_be_bytes();
                 transaction.atomic_op(&keys.floor(), &raised, MutationType::ByteMax);
-                // Everybody who remembers the floor reads it again.
-                stamp(transaction, METADATA_VERSION, &BARE_VERSIONSTAMP);
             }
             Op::Check { .. } | Op::CheckRange { .. } | Op::Archive { .. } => {}
         }

@@ -45,7 +45,8 @@
 //!
 //! A reply is read at one read version. The floor comes with it: whoever raises it changes
 //! `\xff/metadataVersion`, which the cluster hands out with every read version; only when that has
-//! changed is the floor itself read. Where any state after a version will do
+//! changed is the floor itself read. So it is with the keys that are watched
+//! ([`FdbOptions::watched`]). Where any state after a version will do
 //! ([`kv::Store::get_many_since`]), the transaction that is at hand is used, and a read costs one
 //! round trip.
 //!

@@ -200,6 +200,26 @@ pub(crate) async fn get_many(client: &Client, view: Rc<View>, keys: &[&[u8]]) ->
     finish_many(client, view, keys, asked).await
 }
 
+/// Reads a watched key, unless it is known to be as it was.
+pub(crate) async fn get_watched(
+    client: &Client,
+    view: Rc<View>,
+    key: &[u8],
+) -> Attempt<(ReadStamp, Option<Vec<u8>>)> {
+    let stamp = client.stamp(&view).await?;
+    let metadata = view.metadata();
+    if let Some(known) = metadata.and_then(|metadata| client.watched_at(metadata, key)) {
+        return Ok((stamp, known));
+    }
+    let many = get_many(client, Rc::clone(&view), &[key]).await?;
+    let mut page = Page::default();
+    many.fill(&[key], &mut page)?;
+    if let Some(metadata) = metadata {
+        client.note_watched(metadata, key, page.get(0));
+    }
+    Ok((stamp, page.get(0).map(<[u8]>::to_vec)))
+}
+
 /// Asks for keys, and waits for nothing.
 fn ask_for_many(client: &Client, view: &View, keys: &[&[u8]]) -> Asked {
     let readable = |key: &[u8]| !key.is_empty() && key.len() <= LIMITS.max_key;

@@ -44,11 +44,14 @@ pub struct FdbOptions {
     pub connect_timeout: u32,
     /// The client library; none to look for it where it usually is.
     pub client_library: Option<PathBuf>,
+    /// Keys that change seldom and are asked for often ([`Store::get_watched_since`]). Every handle of
+    /// a namespace that changes one of them must have been told of it. None.
+    pub watched: Vec<Vec<u8>>,
 }
 
 impl Default for FdbOptions {
     fn default() -> FdbOptions {
-        FdbOptions { connect_timeout: 5000, client_library: None }
+        FdbOptions { connect_timeout: 5000, client_library: None, watched: Vec::new() }
     }
 }
 
@@ -125,7 +128,8 @@ impl Fdb {
             Error::Misconfigured("the path of the cluster file is no UTF-8".into())
         })?;
         let database = Database::from_path(path).map_err(told)?;
-        let client = Rc::new(Client::new(database, Keys::of(&self.namespace)));
+        let watched = self.options.watched.clone();
+        let client = Rc::new(Client::new(database, Keys::of(&self.namespace), watched));
         self.insist(&client, env, |_| client.open(env))?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -427,6 +431,25 @@ impl Store for Fdb {
         env: &dyn Environment,
     ) -> Result<ReadStamp> {
         self.read_many(Some(since), keys, page, env)
+    }
+
+    fn get_watched_since(
+        &self,
+        since: Version,
+        key: &[u8],
+        page: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<ReadStamp> {
+        let client = self.client(env)?;
+        let (stamp, value) = self.insist(client, env, |first| async move {
+            pages::get_watched(client, Fdb::view(client, Some(since), first)?, key).await
+        })?;
+        page.clear();
+        match value {
+            Some(value) => page.push(key, &value),
+            None => page.push_absent(key),
+        }
+        Ok(stamp)
     }
 
     fn start_scan(&self, request: ScanRequest) -> Result<Ticket> {

@@ -1,6 +1,6 @@
 //! One read version, and what is read at it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -8,7 +8,7 @@ use foundationdb::future::FdbSlice;
 use foundationdb::{FdbResult, Transaction};
 use kv::{ReadStamp, Version};
 
-use crate::client::Client;
+use crate::client::{Client, Metadata};
 use crate::failure::{Attempt, corrupt};
 use crate::keys::METADATA_VERSION;
 
@@ -25,6 +25,8 @@ pub(crate) struct View {
     transaction: Transaction,
     opening: RefCell<Option<Opening>>,
     stamp: Cell<Option<ReadStamp>>,
+    /// The cluster's metadata version, once the stamp is known, if it may be read.
+    metadata: OnceCell<Metadata>,
 }
 
 impl View {
@@ -37,7 +39,12 @@ impl View {
             version: Box::pin(transaction.get_read_version()),
             metadata: Box::pin(transaction.get(METADATA_VERSION, true)),
         };
-        View { transaction, opening: RefCell::new(Some(opening)), stamp: Cell::new(None) }
+        View {
+            transaction,
+            opening: RefCell::new(Some(opening)),
+            stamp: Cell::new(None),
+            metadata: OnceCell::new(),
+        }
     }
 
     pub(crate) fn transaction(&self) -> &Transaction {
@@ -47,6 +54,11 @@ impl View {
     /// The read version, if it is known by now.
     pub(crate) fn known(&self) -> Option<Version> {
         self.stamp.get().map(|stamp| stamp.version)
+    }
+
+    /// The cluster's metadata version. `None` before the stamp is known, and where it may not be read.
+    pub(crate) fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.get()
     }
 
     /// The read version and the floor at it.
@@ -61,8 +73,9 @@ impl View {
         client.saw(version);
         let floor = match opening.metadata.await {
             Ok(metadata) => {
-                let metadata = metadata.as_deref().map(<[u8]>::to_vec);
-                match client.floor_at(&metadata) {
+                let metadata =
+                    self.metadata.get_or_init(|| metadata.as_deref().map(<[u8]>::to_vec));
+                match client.floor_at(metadata) {
                     Some(floor) => floor,
                     None => {
                         let floor = self.read_floor(client).await?;

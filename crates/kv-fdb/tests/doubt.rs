@@ -100,7 +100,8 @@ fn a_cluster_that_speaks_another_protocol_is_told_apart() {
     let file = server.dir.path().join("foreign.cluster");
     std::fs::write(&file, "foreign:standin@unix:/nowhere").expect("a file");
     let address = Address::parse(&format!("fdb://{}", file.display())).expect("an address");
-    let options = FdbOptions { connect_timeout: 300, client_library: Some(server::library()) };
+    let client_library = Some(server::library());
+    let options = FdbOptions { connect_timeout: 300, client_library, ..FdbOptions::default() };
     let client = Fdb::connect(address, "test", options).expect("a handle");
     match client.read_version(&env) {
         Err(Error::Misconfigured(why)) => assert!(why.contains("protocol"), "{why}"),

@@ -272,6 +272,31 @@ fn the_floor_is_read_when_it_has_changed() {
     assert_eq!(server.counts(), "get=1 grv=2");
 }
 
+/// However often it is asked for, and whatever else is committed meanwhile.
+#[test]
+fn a_watched_key_is_read_when_it_has_changed() {
+    let (server, env) = (Server::start(), Real::default());
+    let (client, other) = (server.client(), server.client());
+    let key = kv::conformance::WATCHED;
+    let mut page = Page::default();
+    let mut ask = || {
+        let since = client.read_version(&env).expect("it answers").version;
+        client.get_watched_since(since, key, &mut page, &env).expect("it answers");
+        page.get(0).map(<[u8]>::to_vec)
+    };
+    for value in [b"1", b"2"] {
+        put(&other, &env, key, value).expect("it commits");
+        put(&other, &env, b"a", value).expect("it commits");
+        assert!(ask().is_some_and(|there| there.ends_with(value)));
+        put(&other, &env, b"a", value).expect("it commits");
+        server.counts();
+        for _ in 0..3 {
+            assert!(ask().is_some_and(|there| there.ends_with(value)));
+        }
+        assert_eq!(server.counts(), "grv=3");
+    }
+}
+
 #[test]
 fn deferred_batches_survive_trouble_and_keep_their_order() {
     let (server, env) = (Server::start(), Real::default());

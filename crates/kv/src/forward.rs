@@ -43,6 +43,15 @@ macro_rules! forward {
             ) -> Result<ReadStamp> {
                 (**self).get_many_since(since, keys, page, env)
             }
+            fn get_watched_since(
+                &self,
+                since: Version,
+                key: &[u8],
+                page: &mut Page,
+                env: &dyn Environment,
+            ) -> Result<ReadStamp> {
+                (**self).get_watched_since(since, key, page, env)
+            }
             fn start_scan_since(&self, since: Version, request: ScanRequest) -> Result<Ticket> {
                 (**self).start_scan_since(since, request)
             }

@@ -309,6 +309,19 @@ pub trait Store {
         self.get_many(keys, page, env)
     }
 
+    /// As [`Store::get_many_since`], for one key that changes seldom and that every handle of the
+    /// store was told to watch. An engine that learns of its changes by itself answers without reading
+    /// it while there was none.
+    fn get_watched_since(
+        &self,
+        since: Version,
+        key: &[u8],
+        page: &mut Page,
+        env: &dyn Environment,
+    ) -> Result<ReadStamp> {
+        self.get_many_since(since, &[key], page, env)
+    }
+
     /// Asks for a page without waiting for it.
     fn start_scan(&self, request: ScanRequest) -> Result<Ticket>;
 

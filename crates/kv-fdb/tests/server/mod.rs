@@ -86,8 +86,11 @@ impl Cluster {
             Cluster::StandIn(server) => server.client(),
             Cluster::Real { file, library, namespace } => {
                 let address = Address::parse(&format!("fdb://{file}")).expect("an address");
-                let options =
-                    FdbOptions { client_library: library.clone(), ..FdbOptions::default() };
+                let options = FdbOptions {
+                    client_library: library.clone(),
+                    watched: watched(),
+                    ..FdbOptions::default()
+                };
                 let fdb = Fdb::connect(address, namespace, options).expect("a handle");
                 // A cluster that does not answer leaves the library loaded, too.
                 let opened = fdb.open(&Real::default());
@@ -97,6 +100,11 @@ impl Cluster {
             }
         }
     }
+}
+
+/// What every handle of the tests watches, as the conformance suite wants it.
+fn watched() -> Vec<Vec<u8>> {
+    vec![kv::conformance::WATCHED.to_vec()]
 }
 
 /// A server, killed when dropped.
@@ -136,7 +144,7 @@ impl Server {
     /// With a time-out of so many milliseconds.
     pub(crate) fn client_with(&self, connect_timeout: u32) -> Fdb {
         let client_library = Some(library());
-        let options = FdbOptions { connect_timeout, client_library };
+        let options = FdbOptions { connect_timeout, client_library, watched: watched() };
         Fdb::connect(self.address(), "test", options).expect("a handle")
     }
 

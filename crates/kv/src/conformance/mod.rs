@@ -30,6 +30,7 @@ pub mod versions;
 pub mod waiting;
 
 pub use client::{Client, Entries, Fixture};
+pub use reads::WATCHED;
 pub use real::Real;
 
 /// Makes a test of every case of the conformance suite. The argument is an expression that makes a
@@ -110,6 +111,7 @@ macro_rules! conformance {
             reads {
                 values_come_in_the_order_of_the_keys
                 keys_may_be_neighbours
+                a_watched_key_is_as_it_is_in_the_store
                 an_empty_value_is_not_an_absent_one
                 the_empty_key_is_absent
                 no_keys_no_entries

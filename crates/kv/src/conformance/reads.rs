@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use super::client::{Client, expected, request, stamped};
-use crate::{Layout, Page};
+use crate::{Batch, Layout, Page, Version};
 
 fn read(client: &Client<'_>, keys: &[&[u8]], page: &mut Page) -> Vec<Option<Vec<u8>>> {
     client.store.get_many(keys, page, client.env).expect("a read succeeds");
@@ -46,6 +46,51 @@ pub fn keys_may_be_neighbours(fixture: &Fixture) {
             .map(|n| ((200..500).contains(n) && there(*n)).then(|| value(*n)))
             .collect();
         assert!(read(&client, &keys, &mut Page::default()) == expected, "{numbers:?}");
+    }
+}
+
+/// A key of which engines that want to know are told that it is watched.
+pub const WATCHED: &[u8] = b"watched";
+
+/// Whatever changes it, everybody sees it as it is; and so it is with a key of which nobody was told.
+pub fn a_watched_key_is_as_it_is_in_the_store(fixture: &Fixture) {
+    let (writer, reader) = (fixture.client(), fixture.client());
+    let see = |client: &Client<'_>, key: &[u8]| {
+        let mut page = Page::default();
+        let since = client.stamp().version;
+        let stamp = client.store.get_watched_since(since, key, &mut page, client.env);
+        assert!(stamp.expect("a read succeeds").version >= since);
+        assert_eq!((page.len(), page.key(0)), (1, key));
+        page.get(0).map(<[u8]>::to_vec)
+    };
+    let changes: [fn(&mut Batch, &[u8]); 10] = [
+        |batch, _| batch.put(b"another", b"1"),
+        |batch, key| batch.put(key, b"put"),
+        |batch, key| batch.put(key, b""),
+        |batch, key| batch.delete(key),
+        |batch, key| batch.add(key, 7),
+        |batch, key| batch.add(key, 7),
+        |batch, _| batch.clear(b"a", b"z"),
+        |batch, key| batch.put_stamped(key, &[b"stamped"]),
+        |batch, key| batch.clear(key, key),
+        |batch, key| batch.clear(key, &[key, &[0]].concat()),
+    ];
+    for key in [WATCHED, b"not watched".as_slice()] {
+        assert_eq!(see(&reader, key), None);
+        for change in changes {
+            writer.commit(|batch| change(batch, key));
+            let there = writer.get(key);
+            for client in [&reader, &writer, &reader] {
+                assert_eq!(see(client, key), there);
+            }
+        }
+        let version = writer.put_stamped(key, b"last");
+        let refused = writer.try_commit(|batch| {
+            batch.delete(key);
+            batch.check(key, Version::ZERO);
+        });
+        assert!(refused.is_err());
+        assert_eq!(see(&reader, key), Some(stamped(version, b"last")));
     }
 }
 
