@@ -4,6 +4,7 @@
 //! in one step. An index-only scan reads no rows: entries have versions like rows, so an entry that
 //! the snapshot sees means that it sees the row.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -34,6 +35,8 @@ const FIRST_ROWS: usize = 128;
 const LARGEST_BATCH: usize = 1024;
 /// Most bytes of entries in a page of the store.
 const PAGE_BYTES: usize = 256 << 10;
+/// Most ranges whose first pages are asked for at once.
+const MOST_AT_ONCE: usize = 64;
 /// TIDs that a bitmap is given at a time.
 const BITMAP_BATCH: usize = 256;
 
@@ -62,6 +65,10 @@ struct State {
     /// Which range the cursor is in.
     range: usize,
     cursor: Option<Scan>,
+    /// Cursors of the ranges that come next, whose first pages are on their way.
+    coming: Coming,
+    /// How many ranges were looked into.
+    opened: usize,
     /// Where the cursor goes on from when there is none.
     anchor: Anchor,
     /// The ranges that were not looked into yet, of a search for single keys, which needs no cursor.
@@ -104,6 +111,13 @@ enum Anchor {
     Entry(Place),
     /// Behind the last entry in a direction.
     End(Direction),
+}
+
+#[derive(Default)]
+struct Coming {
+    direction: Direction,
+    /// Ranges and their cursors, the next one first.
+    cursors: VecDeque<(usize, Scan)>,
 }
 
 /// Where an entry is.
@@ -204,6 +218,8 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             search: Search::default(),
             range: 0,
             cursor: None,
+            coming: Coming::default(),
+            opened: 0,
             anchor: Anchor::Edge,
             left: None,
             skip: None,
@@ -362,6 +378,8 @@ impl State {
     /// Gives up what was read ahead.
     fn reset(&mut self, anchor: Anchor) {
         self.cursor = None;
+        self.coming.cursors.clear();
+        self.opened = 0;
         self.known.clear();
         self.left = None;
         self.skip = None;
@@ -547,7 +565,17 @@ impl State {
 
     fn open(&mut self, range: KeyRange) {
         self.keep_rows();
-        let first_rows = self.first_rows();
+        self.opened += 1;
+        let mut cursor = self.cursor_of(range, self.first_rows());
+        let begun = self.begun();
+        if let Some(table) = begun.table.as_ref().filter(|_| self.with_rows && !begun.local) {
+            cursor = cursor.with_rows(&entry::mapping(table.space));
+        }
+        self.cursor = Some(cursor);
+    }
+
+    /// A cursor over a range, of which nothing is read yet.
+    fn cursor_of(&mut self, range: KeyRange, first_rows: usize) -> Scan {
         let begun = self.begun.as_mut().expect("the scan has begun");
         // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
         let takes_snapshot = unsafe { begun.taking.is_due(&mut begun.at) };
@@ -568,10 +596,32 @@ impl State {
         if self.expected.flatten().is_some_and(|expected| expected.exact) {
             cursor = cursor.of_one_page();
         }
-        if let Some(table) = begun.table.as_ref().filter(|_| self.with_rows && !begun.local) {
-            cursor = cursor.with_rows(&entry::mapping(table.space));
+        cursor
+    }
+
+    /// Asks for the first pages of ranges all at once, from one on, as many as entries are missing or
+    /// as were looked into before.
+    fn start_ranges(&mut self, first: usize, direction: Direction) {
+        self.settled();
+        let left = match direction {
+            Direction::Forward => self.search.ranges.len() - first,
+            Direction::Backward => first + 1,
+        };
+        let missing = self.want.saturating_sub(self.batch.items.len());
+        let count = missing.max(self.opened).clamp(1, MOST_AT_ONCE).min(left);
+        // What is expected of all of them lies in each by its share, and may lie in one.
+        let rows = (self.want / left * 4).clamp(FIRST_BATCH, LARGEST_BATCH / count) + 1;
+        self.coming.direction = direction;
+        for i in 0..count {
+            let range = match direction {
+                Direction::Forward => first + i,
+                Direction::Backward => first - i,
+            };
+            let mut cursor = self.cursor_of(self.search.ranges[range].clone(), rows);
+            transaction::with(|active| cursor.start(&mut active.store, direction)).or_raise();
+            self.coming.cursors.push_back((range, cursor));
         }
-        self.cursor = Some(cursor);
+        self.opened += count;
     }
 
     /// Keeps the rows that came with the entries of the cursor.
@@ -606,7 +656,19 @@ impl State {
         };
         let Some(range) = self.search.ranges.get(next) else { return false };
         self.range = next;
-        self.open(range.clone());
+        if self.begun().local {
+            self.open(range.clone());
+            return true;
+        }
+        let Coming { direction: way, cursors } = &mut self.coming;
+        if *way != direction || cursors.front().is_some_and(|(coming, _)| *coming != next) {
+            cursors.clear();
+        }
+        if cursors.is_empty() {
+            self.start_ranges(next, direction);
+        }
+        self.keep_rows();
+        self.cursor = self.coming.cursors.pop_front().map(|(_, cursor)| cursor);
         true
     }
 

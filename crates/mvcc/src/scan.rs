@@ -154,6 +154,13 @@ impl Scan {
         self
     }
 
+    /// Asks for the first page without waiting for it. The scan begins at the side that the direction
+    /// says.
+    pub fn start(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
+        self.place(direction);
+        self.ask_ahead(txn, direction)
+    }
+
     /// Has the first page come together with the rows that its entries point to, for
     /// [`Scan::take_rows`]. `mapping` is in terms of keys and bodies.
     pub fn with_rows(mut self, mapping: &Mapping) -> Scan {
@@ -286,9 +293,12 @@ impl Scan {
     /// Asks for the page after this one. Begins with the second row of a page, so that whoever
     /// wants one row pays for one page.
     fn read_ahead(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
+        if self.pages < self.ahead_after { Ok(()) } else { self.ask_ahead(txn, direction) }
+    }
+
+    fn ask_ahead(&mut self, txn: &mut Transaction, direction: Direction) -> Result<()> {
         let request = self.request(direction);
-        let early = self.pages < self.ahead_after;
-        if early || request.start >= request.end || self.ahead.is_some() {
+        if request.start >= request.end || self.ahead.is_some() {
             return Ok(());
         }
         txn.reveal_bulk(&request.start, &request.end)?;
