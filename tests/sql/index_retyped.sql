@@ -5,7 +5,7 @@ CREATE TYPE pair AS (a int, b text);
 CREATE TABLE composites (id int PRIMARY KEY, p pair, ps pair[]);
 CREATE UNIQUE INDEX composites_p ON composites (p);
 CREATE INDEX composites_ps ON composites (ps);
-INSERT INTO composites SELECT i, ROW(i % 7, 'b' || i), ARRAY[ROW(i % 5, 'x')::pair] FROM generate_series(1, 100) i;
+INSERT INTO composites SELECT i, ROW(i % 7, 'b' || i)::pair, ARRAY[ROW(i % 5, 'x')::pair] FROM generate_series(1, 100) i;
 ALTER TYPE pair ADD ATTRIBUTE c numeric;
 SELECT id FROM composites WHERE p = ROW(3, 'b10', NULL)::pair;
 SELECT id FROM composites WHERE p > ROW(6, 'b9', NULL)::pair ORDER BY p;
@@ -25,19 +25,14 @@ SELECT id FROM composites WHERE p > ROW(6, 'b6')::pair ORDER BY p;
 INSERT INTO composites VALUES (201, ROW(2, 'b9'));
 INSERT INTO composites VALUES (202, ROW(2, 'b99'));
 SELECT id FROM composites WHERE p BETWEEN ROW(2, 'b9')::pair AND ROW(2, 'bb')::pair ORDER BY p;
--- In one transaction with changes of its own; rolled back, and in a savepoint.
+-- In one transaction with changes of its own, rolled back. In a savepoint: tests/fakegres.
 BEGIN;
 INSERT INTO composites VALUES (301, ROW(8, 'new'));
 ALTER TYPE pair ADD ATTRIBUTE d int;
 INSERT INTO composites VALUES (302, ROW(8, 'new', 1));
 SELECT id FROM composites WHERE p >= ROW(8, 'new', NULL)::pair ORDER BY id;
 ROLLBACK;
-BEGIN;
-SAVEPOINT s;
-ALTER TYPE pair ADD ATTRIBUTE d int;
-ROLLBACK TO s;
 INSERT INTO composites VALUES (303, ROW(9, 'new'));
-COMMIT;
 SELECT id FROM composites WHERE p >= ROW(7, '')::pair ORDER BY id;
 -- The row type of a table, a domain over a composite, and a composite in a composite.
 CREATE TABLE base (a int, b int);
@@ -47,7 +42,7 @@ CREATE TABLE users (id int, r base, d checked, o outer_pair);
 CREATE INDEX users_r ON users (r);
 CREATE INDEX users_d ON users (d);
 CREATE INDEX users_o ON users (o, id);
-INSERT INTO users SELECT i, ROW(i, -i), ROW(i, 'd'), ROW(ROW(i, 'o'), i) FROM generate_series(1, 50) i;
+INSERT INTO users SELECT i, ROW(i, -i)::base, ROW(i, 'd')::pair, ROW(ROW(i, 'o')::pair, i)::outer_pair FROM generate_series(1, 50) i;
 ALTER TABLE base ADD COLUMN c int, DROP COLUMN b;
 ALTER TYPE pair ADD ATTRIBUTE e int;
 SELECT id FROM users WHERE r = ROW(7, NULL)::base;
