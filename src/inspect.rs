@@ -174,8 +174,8 @@ fn definitions() -> TableIterator<
     }))
 }
 
-/// The version of the last change of a definition in the namespace, as of now. On FoundationDB it comes
-/// with the statement's snapshot; elsewhere it is read.
+/// The version of the last change of a definition in the namespace, at the statement's snapshot or later.
+/// On FoundationDB it comes with the snapshot; elsewhere it is read.
 #[pg_extern]
 fn catalog_version() -> Option<i64> {
     let since = snapshot().version;

@@ -67,6 +67,7 @@ fn clear_definitions(database: u32) {
         let session = &active.session;
         let mut batch = Batch::new(CommitId::random(&*session.env), Durability::Relaxed);
         mvcc::key::clear_prefix(&mut batch, &relation::key::definitions_prefix(database));
+        batch.put_stamped(&mvcc::key::plain(&relation::Key::CatalogVersion.encode()), &[]);
         session.store.commit(&batch, &*session.env)
     })
     .or_raise();

@@ -147,11 +147,14 @@ unsafe fn empty(relation: pg_sys::Relation) {
     .or_raise();
 }
 
-/// Gives the index a space, and drops the one that it had.
+/// Gives the index a space, and drops the one that it had. The table's definition names it, which
+/// PostgreSQL says nothing of when an index is only built anew.
 unsafe fn make_space(relation: pg_sys::Relation) {
     // SAFETY: the caller's relation is open; PostgreSQL frees rd_amcache itself.
     unsafe {
         let oid = (*relation).rd_id;
+        let table = (*(*relation).rd_index).indrelid;
+        transaction::with(|active| active.touch(table));
         for space in mapping::remove_all(oid) {
             transaction::with(|active| active.drop_space(space));
         }

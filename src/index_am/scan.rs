@@ -35,8 +35,6 @@ const FIRST_ROWS: usize = 128;
 const LARGEST_BATCH: usize = 1024;
 /// Most bytes of entries in a page of the store.
 const PAGE_BYTES: usize = 256 << 10;
-/// Most ranges whose first pages are asked for at once.
-const MOST_AT_ONCE: usize = 64;
 /// TIDs that a bitmap is given at a time.
 const BITMAP_BATCH: usize = 256;
 
@@ -96,6 +94,8 @@ struct Begun {
     taking: Taking,
     /// Whether a read costs no round trip.
     local: bool,
+    /// How many ranges are asked for at once, at most.
+    ranges_at_once: usize,
     zero: Version,
     row_zero: Version,
     mvcc: bool,
@@ -399,10 +399,10 @@ impl State {
             let kind = (*(*scan).xs_snapshot).snapshot_type;
             let mvcc = kind == pg_sys::SnapshotType::SNAPSHOT_MVCC;
             let dirty = kind == pg_sys::SnapshotType::SNAPSHOT_DIRTY;
-            let (local, zero, row_zero) = transaction::with(|active| {
+            let (limits, zero, row_zero) = transaction::with(|active| {
                 let row_zero = table.as_ref().map_or(Ok(Version::ZERO), |table| table.zero(active));
-                let local = active.session.store.limits().local;
-                Ok((local, self.index.stored.zero(active)?, row_zero?))
+                let limits = active.session.store.limits();
+                Ok((limits, self.index.stored.zero(active)?, row_zero?))
             })
             .or_raise();
             if at.version < zero && row_zero <= at.version {
@@ -414,7 +414,17 @@ impl State {
             let expected = *self.expected.get_or_insert_with(ask);
             let with_rows = !(*scan).xs_want_itup || self.doubtful;
             self.want = self.first_batch(expected, table.as_deref().filter(|_| with_rows));
-            self.begun = Some(Begun { table, at, taking, local, zero, row_zero, mvcc, dirty });
+            self.begun = Some(Begun {
+                table,
+                at,
+                taking,
+                local: limits.local,
+                ranges_at_once: limits.pages_at_once,
+                zero,
+                row_zero,
+                mvcc,
+                dirty,
+            });
         }
     }
 
@@ -608,9 +618,14 @@ impl State {
             Direction::Backward => first + 1,
         };
         let missing = self.want.saturating_sub(self.batch.items.len());
-        let count = missing.max(self.opened).clamp(1, MOST_AT_ONCE).min(left);
-        // What is expected of all of them lies in each by its share, and may lie in one.
-        let rows = (self.want / left * 4).clamp(FIRST_BATCH, LARGEST_BATCH / count) + 1;
+        let most = self.begun().ranges_at_once;
+        let count = missing.max(self.opened).clamp(1, most).min(left);
+        // Each has its share of what is expected of all, or more.
+        let expected = match self.expected.flatten() {
+            Some(expected) if !expected.exact => expected.entries / self.search.ranges.len(),
+            _ => self.want / left,
+        };
+        let rows = (expected * 2).clamp(FIRST_BATCH, LARGEST_BATCH / count) + 1;
         self.coming.direction = direction;
         for i in 0..count {
             let range = match direction {
@@ -656,15 +671,20 @@ impl State {
         };
         let Some(range) = self.search.ranges.get(next) else { return false };
         self.range = next;
-        if self.begun().local {
-            self.open(range.clone());
-            return true;
-        }
+        let is_last = match direction {
+            Direction::Forward => next + 1 == self.search.ranges.len(),
+            Direction::Backward => next == 0,
+        };
         let Coming { direction: way, cursors } = &mut self.coming;
         if *way != direction || cursors.front().is_some_and(|(coming, _)| *coming != next) {
             cursors.clear();
         }
         if cursors.is_empty() {
+            // One that has nothing to wait for together with may bring its rows.
+            if self.begun().local || is_last {
+                self.open(range.clone());
+                return true;
+            }
             self.start_ranges(next, direction);
         }
         self.keep_rows();

@@ -1,6 +1,5 @@
 //! ANALYZE: a sample of blocks, as for heap. A block is 256 row ids.
 
-use kv::Direction;
 use pgrx::prelude::*;
 
 use crate::table_am::scan::state;
@@ -46,11 +45,10 @@ pub(super) unsafe extern "C-unwind" fn scan_analyze_next_tuple(
 ) -> bool {
     // SAFETY: PostgreSQL passes a scan of ours, a slot of ours and valid pointers.
     unsafe {
-        if state(scan).next_into(Direction::Forward, slot) {
+        if state(scan).next_in_block(slot) {
             *live += 1.0;
             return true;
         }
-        pg_sys::ExecClearTuple(slot);
         false
     }
 }

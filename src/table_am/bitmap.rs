@@ -13,6 +13,7 @@ use kv::{Direction, Page};
 use mvcc::Snapshot;
 use pgrx::prelude::*;
 use relation::RowId;
+use relation::row::ROWS_PER_BLOCK;
 
 use super::rows::{Rows, fitting};
 use crate::compat;
@@ -121,7 +122,9 @@ impl State {
     /// Begins with a block that was taken from the bitmap.
     fn begin_block(&mut self, block: Block) {
         if block.rows.is_none() {
-            self.open_block(block.number);
+            let first = RowId::first_of_block(block.number);
+            let bounds = (first, RowId(first.0 + ROWS_PER_BLOCK));
+            self.open_range(Some(bounds), ROWS_PER_BLOCK as usize);
         }
         self.bitmap.block = Some(block);
     }
@@ -176,7 +179,7 @@ impl Source {
 impl Bitmap {
     unsafe fn take_block(&mut self, scan: pg_sys::TableScanDesc, (): Told) -> Option<Block> {
         let mut block = pg_sys::TBMIterateResult::default();
-        let mut offsets = [0u16; relation::row::ROWS_PER_BLOCK as usize + 64];
+        let mut offsets = [0u16; ROWS_PER_BLOCK as usize + 64];
         // SAFETY: a bitmap scan has an iterator; there is room for as many offsets as are said.
         unsafe {
             if !pg_sys::tbm_iterate(&raw mut (*scan).st.rs_tbmiterator, &mut block) {

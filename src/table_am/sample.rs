@@ -1,4 +1,8 @@
-//! TABLESAMPLE. A block is 256 row ids; empty ones count like heap pages without live rows.
+//! TABLESAMPLE, and blocks as ANALYZE reads them. A block is 256 row ids; empty ones count like heap pages
+//! without live rows.
+//!
+//! Blocks come in ascending order, and often all of them or nearly: then they are read on as a scan of
+//! the table is, page by page, each ahead of its time.
 
 use kv::Direction;
 use pgrx::prelude::*;
@@ -14,9 +18,26 @@ pub(super) struct Block {
     /// The next block of a method that looks at all of them.
     next: u32,
     number: u32,
-    /// Offset of the row that the cursor stands on.
+    /// Offset of the row that the sample stands on.
     offset: u16,
+    /// Where the cursor is.
+    cursor: Position,
 }
+
+/// Where a cursor that reads blocks is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Position {
+    /// Behind a row that was returned or passed over, or at its beginning.
+    #[default]
+    Between,
+    /// On a row that was not returned.
+    Before,
+    /// Behind the last row of the table.
+    End,
+}
+
+/// How many blocks are passed over rather than that the next one is looked for.
+const NEAR: u32 = 4;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn scan_sample_next_block(
@@ -38,7 +59,6 @@ pub(super) unsafe extern "C-unwind" fn scan_sample_next_block(
         if number == pg_sys::InvalidBlockNumber {
             return false;
         }
-        state.block.number = number;
         state.block.offset = 0;
         state.open_block(number);
         true
@@ -63,11 +83,11 @@ pub(super) unsafe extern "C-unwind" fn scan_sample_next_tuple(
             }
             // Offsets are asked for in ascending order; rows in between are passed over.
             while state.block.offset < wanted {
-                if !state.next_into(Direction::Forward, slot) {
+                if !state.next_in_block(slot) {
                     state.block.offset = u16::MAX;
                     break;
                 }
-                state.block.offset = state.row_offset();
+                state.block.offset = state.place().offset;
             }
             if state.block.offset == wanted {
                 return true;
@@ -77,11 +97,47 @@ pub(super) unsafe extern "C-unwind" fn scan_sample_next_tuple(
 }
 
 impl super::scan::State {
-    /// Reads the rows of one block from its beginning.
+    /// Goes to a block, whose rows [`State::next_in_block`] then returns.
     pub(super) fn open_block(&mut self, number: u32) {
         pgrx::check_for_interrupts!();
-        let first = RowId::first_of_block(number);
-        let bounds = (first, RowId(first.0 + ROWS_PER_BLOCK));
-        self.open_range(Some(bounds), ROWS_PER_BLOCK as usize);
+        let before = std::mem::replace(&mut self.block.number, number);
+        // A row that was not returned says that there are none before it.
+        let near = match self.block.cursor {
+            Position::Between => number <= before.saturating_add(NEAR),
+            Position::Before => number <= self.place().block.saturating_add(NEAR),
+            Position::End => true,
+        };
+        if self.cursor.is_some() && before < number && near {
+            return;
+        }
+        let rest = (RowId::first_of_block(number), RowId(RowId::LAST.0 + 1));
+        // The block may be the only one far and wide.
+        self.cursor = Some(self.cursor_of(Some(rest), ROWS_PER_BLOCK as usize).of_one_page());
+        self.block.cursor = Position::Between;
+    }
+
+    /// Puts the next row of the block into a slot. False, and nothing in the slot, if it has no more.
+    ///
+    /// # Safety
+    /// As [`State::next_into`].
+    pub(super) unsafe fn next_in_block(&mut self, slot: *mut pg_sys::TupleTableSlot) -> bool {
+        // SAFETY: the caller's promise; the cursor does not move between reading a row and showing it.
+        unsafe {
+            loop {
+                if self.block.cursor == Position::Between {
+                    let found = self.next_into(Direction::Forward, slot);
+                    self.block.cursor = if found { Position::Before } else { Position::End };
+                }
+                if self.block.cursor == Position::End || self.place().block > self.block.number {
+                    pg_sys::ExecClearTuple(slot);
+                    return false;
+                }
+                self.block.cursor = Position::Between;
+                if self.place().block == self.block.number {
+                    self.show_again(slot);
+                    return true;
+                }
+            }
+        }
     }
 }

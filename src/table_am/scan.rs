@@ -37,7 +37,7 @@ pub(crate) struct State {
     /// The snapshot that the first page takes.
     taking: transaction::Taking,
     zero: Version,
-    cursor: Option<Scan>,
+    pub(super) cursor: Option<Scan>,
     /// At which end of the range the scan is. Its page is given up there: a plan may have many
     /// scans that have ended.
     ended: Option<Direction>,
@@ -45,7 +45,8 @@ pub(crate) struct State {
     bounds: Option<(RowId, RowId)>,
     tuple: pg_sys::HeapTupleData,
     returned: i64,
-    row_offset: u16,
+    /// The row that was read last.
+    row: RowId,
     pub(super) block: super::sample::Block,
     pub(super) bitmap: super::bitmap::Bitmap,
 }
@@ -99,7 +100,7 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
             bounds: None,
             tuple: pg_sys::HeapTupleData::default(),
             returned: 0,
-            row_offset: 0,
+            row: RowId(0),
             block: super::sample::Block::default(),
             bitmap: super::bitmap::Bitmap::default(),
         };
@@ -246,6 +247,11 @@ impl State {
 
     /// Reads a range of rows from its beginning.
     pub(super) fn open_range(&mut self, bounds: Option<(RowId, RowId)>, first_rows: usize) {
+        self.cursor = Some(self.cursor_of(bounds, first_rows));
+    }
+
+    /// A cursor over a range of rows, of which nothing is read yet.
+    pub(super) fn cursor_of(&mut self, bounds: Option<(RowId, RowId)>, first_rows: usize) -> Scan {
         let (mut start, mut end) = self.table.range();
         if let Some((first, after)) = bounds {
             start = key::row_key(self.table.space, first).to_vec();
@@ -263,7 +269,7 @@ impl State {
         // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
         let takes_snapshot = unsafe { self.taking.is_due(&mut self.at) };
         let cursor = Scan::new(start, end, self.at, options);
-        self.cursor = Some(if takes_snapshot { cursor.taking_snapshot() } else { cursor });
+        if takes_snapshot { cursor.taking_snapshot() } else { cursor }
     }
 
     /// The table, what the scan sees of it, and its version zero, for who reads something else than a
@@ -285,9 +291,19 @@ impl State {
         &raw mut self.tuple
     }
 
-    /// Offset of the row that was returned last, in its block.
-    pub(super) fn row_offset(&self) -> u16 {
-        self.row_offset
+    /// Where the row is that was read last.
+    pub(super) fn place(&self) -> Tid {
+        Tid::of_row(self.row)
+    }
+
+    /// Puts the row that was read last into a slot again. The cursor must not have moved.
+    ///
+    /// # Safety
+    /// `slot` must be one of [`slot_callbacks`]; what it gets lives until the next call of
+    /// [`State::next_into`].
+    pub(super) unsafe fn show_again(&mut self, slot: *mut pg_sys::TupleTableSlot) {
+        // SAFETY: the caller's promise.
+        unsafe { compat::ExecStoreHeapTuple(&raw mut self.tuple, slot, false) };
     }
 
     /// Puts the next row into a slot. False at the end of the range.
@@ -299,7 +315,7 @@ impl State {
         direction: Direction,
         slot: *mut pg_sys::TupleTableSlot,
     ) -> bool {
-        let State { cursor, tuple, table, at, taking, row_offset, .. } = self;
+        let State { cursor, tuple, table, at, taking, row: last, .. } = self;
         let Some(cursor) = cursor else { return false };
         let found = transaction::with(|active| {
             let local = active.session.store.limits().local;
@@ -312,7 +328,7 @@ impl State {
                     continue;
                 }
                 let tid = active.tid(row, entry.own);
-                *row_offset = Tid::of_row(row).offset;
+                *last = row;
                 let command = active.command(entry.own);
                 if !local {
                     let body = &entry.body[LAYOUT.headroom..];

@@ -167,6 +167,11 @@ SELECT :'grown' AS grown;
 CREATE INDEX ON versioned (w);
 SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
 SELECT :'grown' AS grown;
+REINDEX INDEX versioned_w_idx;
+SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
+SELECT :'grown' AS grown;
+SELECT count(*) AS indexes, bool_and((i->>'space')::bigint IN (SELECT space FROM fakegres.indexes WHERE "table" = 'versioned'::regclass)) AS theirs
+  FROM jsonb_array_elements(def('versioned')->'indexes') i;
 TRUNCATE versioned;
 SELECT fakegres.catalog_version() > :version AS grown, fakegres.catalog_version() AS version \gset
 SELECT :'grown' AS grown;

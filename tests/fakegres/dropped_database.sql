@@ -16,8 +16,10 @@ SELECT count(*) FROM fakegres.definitions() WHERE database = 'only_dropped';
 SELECT fakegres.sweep();
 SELECT rows FROM fakegres.space_statistics(:gone);
 DROP DATABASE only_dropped;
+SELECT fakegres.catalog_version() AS version \gset
 SELECT count(*) FROM fakegres.definitions() WHERE database = 'only_dropped';
 SELECT fakegres.sweep();
+SELECT fakegres.catalog_version() > :version AS grown;
 SELECT fakegres.sweep();
 SELECT count(*) FROM fakegres.definitions() WHERE database = 'only_dropped';
 SELECT coalesce(rows, 0) AS rows, coalesce(bytes, 0) AS bytes FROM fakegres.space_statistics(:gone);

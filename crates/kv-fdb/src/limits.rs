@@ -13,6 +13,7 @@ pub(crate) const LIMITS: Limits = Limits {
     bulk_batch: 512 << 10,
     archives: true,
     local: false,
+    pages_at_once: 64,
 };
 
 /// Longest key that FoundationDB takes, in bytes.

@@ -13,6 +13,7 @@ pub(crate) const LIMITS: Limits = Limits {
     bulk_batch: 1 << 20,
     archives: true,
     local: true,
+    pages_at_once: 1,
 };
 
 /// Longest name of a namespace, in bytes.

@@ -12,6 +12,7 @@ pub(crate) const LIMITS: Limits = Limits {
     bulk_batch: 256 << 10,
     archives: true,
     local: false,
+    pages_at_once: crate::pipeline::KEPT,
 };
 
 /// Longest bound or key that is sent. What is longer than any key compares with every key as its

@@ -13,7 +13,7 @@ use crate::reply::{Reply, Verdict};
 
 /// Most pages that are kept for tickets. A ticket that was dropped without a word never comes for
 /// its page; one that comes too late has it asked for again.
-const KEPT: usize = 16;
+pub(crate) const KEPT: usize = 16;
 
 type Answer<T> = Result<T, Trouble>;
 

@@ -229,6 +229,9 @@ pub struct Limits {
     pub archives: bool,
     /// Whether a read costs no network round trip.
     pub local: bool,
+    /// How many pages ([`Store::start_scan`]) may well be on their way at once; at least 1. Of more, some
+    /// may be asked for twice.
+    pub pages_at_once: usize,
 }
 
 /// Whether a commit happened.

@@ -6,6 +6,7 @@
 //! snapshot; a snapshot may be too old only if it is below the floor.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use kv::environment::Simulated;
@@ -33,7 +34,7 @@ enum Op {
     Lock(usize),
     Get(usize),
     Many,
-    Open(usize, usize),
+    Open(usize, usize, Option<bool>),
     /// Steps of a cursor, all in one direction.
     Move {
         forward: bool,
@@ -55,7 +56,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => key.clone().prop_map(Op::Lock),
         2 => key.clone().prop_map(Op::Get),
         1 => Just(Op::Many),
-        2 => (key.clone(), 0..=KEYS.len()).prop_map(|(start, end)| Op::Open(start, end)),
+        2 => (key.clone(), 0..=KEYS.len(), any::<Option<bool>>())
+            .prop_map(|(start, end, started)| Op::Open(start, end, started)),
         8 => (any::<bool>(), 1usize..6).prop_map(|(forward, steps)| Op::Move { forward, steps }),
         1 => Just(Op::Sub),
         1 => Just(Op::Release),
@@ -236,7 +238,9 @@ impl World {
             Op::Lock(key) => session.lock(&self.model, *key),
             Op::Get(key) => session.get(&self.model, *key),
             Op::Many => session.get_many(&self.model),
-            Op::Open(start, end) => session.open(&self.model, *start, *end, self.rows),
+            Op::Open(start, end, started) => {
+                session.open(&self.model, *start..*end, *started, self.rows)
+            }
             Op::Move { forward, steps } => (0..*steps).try_for_each(|_| session.step(*forward)),
             savepoint => session.savepoint(savepoint),
         };
@@ -315,7 +319,14 @@ impl Session {
         Ok(())
     }
 
-    fn open(&mut self, model: &Model, start: usize, end: usize, rows: usize) -> Result<(), Error> {
+    /// Where it says `started`, the first page is asked for at once, forwards or backwards.
+    fn open(
+        &mut self,
+        model: &Model,
+        keys: Range<usize>,
+        started: Option<bool>,
+        rows: usize,
+    ) -> Result<(), Error> {
         let options = ScanOptions {
             zero: Version::ZERO,
             first_rows: rows,
@@ -323,11 +334,15 @@ impl Session {
             max_bytes: 1 << 10,
             layout: LAYOUT,
         };
-        let after = KEYS.get(end).copied().unwrap_or(AFTER);
-        let scan = Scan::new(KEYS[start].to_vec(), after.to_vec(), self.snapshot(), options);
+        let after = KEYS.get(keys.end).copied().unwrap_or(AFTER);
+        let mut scan = Scan::new(KEYS[keys.start].to_vec(), after.to_vec(), self.snapshot(), options);
         let rows: Vec<Row> =
-            (start..end).filter_map(|key| Some((key, self.see(model, key)?))).collect();
-        self.cursor = Some(Cursor { scan, rows, left: 0, right: 0, placed: false });
+            keys.filter_map(|key| Some((key, self.see(model, key)?))).collect();
+        let at = if started == Some(false) { rows.len() } else { 0 };
+        if let Some(forward) = started {
+            scan.start(&mut self.txn, if forward { Direction::Forward } else { Direction::Backward })?;
+        }
+        self.cursor = Some(Cursor { scan, rows, left: at, right: at, placed: started.is_some() });
         Ok(())
     }
 

@@ -63,8 +63,9 @@ pub fn a_watched_key_is_as_it_is_in_the_store(fixture: &Fixture) {
         assert_eq!((page.len(), page.key(0)), (1, key));
         page.get(0).map(<[u8]>::to_vec)
     };
-    let changes: [fn(&mut Batch, &[u8]); 10] = [
+    let changes: [fn(&mut Batch, &[u8]); 11] = [
         |batch, _| batch.put(b"another", b"1"),
+        |batch, key| batch.archive(b"stamped", key, Some(b"archived")),
         |batch, key| batch.put(key, b"put"),
         |batch, key| batch.put(key, b""),
         |batch, key| batch.delete(key),
@@ -76,6 +77,7 @@ pub fn a_watched_key_is_as_it_is_in_the_store(fixture: &Fixture) {
         |batch, key| batch.clear(key, &[key, &[0]].concat()),
     ];
     for key in [WATCHED, b"not watched".as_slice()] {
+        writer.put_stamped(b"stamped", b"archived");
         assert_eq!(see(&reader, key), None);
         for change in changes {
             writer.commit(|batch| change(batch, key));

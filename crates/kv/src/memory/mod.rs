@@ -45,6 +45,7 @@ impl Default for Config {
             bulk_batch: 1 << 20,
             archives: true,
             local: true,
+            pages_at_once: 16,
         };
         Config { limits, defer: false, prefetch: false }
     }

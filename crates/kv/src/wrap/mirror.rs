@@ -181,6 +181,7 @@ impl<A: Store, B: Store> Store for Mirror<A, B> {
             bulk_batch: one.bulk_batch.min(two.bulk_batch),
             archives: one.archives && two.archives,
             local: one.local && two.local,
+            pages_at_once: one.pages_at_once.min(two.pages_at_once),
         }
     }
 

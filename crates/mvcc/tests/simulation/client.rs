@@ -217,6 +217,9 @@ impl Work {
             0 => Direction::Forward,
             _ => Direction::Backward,
         };
+        if self.env.random().is_multiple_of(2) {
+            scan.start(&mut self.txn, direction)?;
+        }
         let mut rows = BTreeMap::new();
         while let Some(entry) = scan.next(&mut self.txn, direction)? {
             let (key, body) = (entry.key.to_vec(), entry.body[LAYOUT.headroom..].to_vec());
