@@ -22,6 +22,8 @@ pub(super) struct Block {
     offset: u16,
     /// Where the cursor is.
     cursor: Position,
+    /// Whether the cursor reads this block only.
+    alone: bool,
 }
 
 /// Where a cursor that reads blocks is.
@@ -32,12 +34,9 @@ enum Position {
     Between,
     /// On a row that was not returned.
     Before,
-    /// Behind the last row of the table.
+    /// Behind the last row of all.
     End,
 }
-
-/// How many blocks are passed over rather than that the next one is looked for.
-const NEAR: u32 = 4;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn scan_sample_next_block(
@@ -102,18 +101,24 @@ impl super::scan::State {
         pgrx::check_for_interrupts!();
         let before = std::mem::replace(&mut self.block.number, number);
         // A row that was not returned says that there are none before it.
-        let near = match self.block.cursor {
-            Position::Between => number <= before.saturating_add(NEAR),
-            Position::Before => number <= self.place().block.saturating_add(NEAR),
-            Position::End => true,
-        };
-        if self.cursor.is_some() && before < number && near {
+        let reads_on = self.cursor.is_some()
+            && before < number
+            && match self.block.cursor {
+                _ if self.block.alone => false,
+                Position::Between => number == before + 1,
+                Position::Before => number <= self.place().block,
+                Position::End => true,
+            };
+        if reads_on {
             return;
         }
-        let rest = (RowId::first_of_block(number), RowId(RowId::LAST.0 + 1));
-        // The block may be the only one far and wide.
-        self.cursor = Some(self.cursor_of(Some(rest), ROWS_PER_BLOCK as usize).of_one_page());
+        // A neighbour of the last one will have neighbours. Another may be the only one far and wide.
+        self.block.alone = self.cursor.is_none() || number != before.saturating_add(1);
+        let first = RowId::first_of_block(number);
+        let end = if self.block.alone { first.0 + ROWS_PER_BLOCK } else { RowId::LAST.0 + 1 };
+        self.open_range(Some((first, RowId(end))), ROWS_PER_BLOCK as usize);
         self.block.cursor = Position::Between;
+        self.row = first;
     }
 
     /// Puts the next row of the block into a slot. False, and nothing in the slot, if it has no more.
@@ -124,6 +129,13 @@ impl super::scan::State {
         // SAFETY: the caller's promise; the cursor does not move between reading a row and showing it.
         unsafe {
             loop {
+                let at = self.place();
+                let is_last =
+                    at.block == self.block.number && u64::from(at.offset) == ROWS_PER_BLOCK;
+                if self.block.cursor == Position::Between && is_last {
+                    pg_sys::ExecClearTuple(slot);
+                    return false;
+                }
                 if self.block.cursor == Position::Between {
                     let found = self.next_into(Direction::Forward, slot);
                     self.block.cursor = if found { Position::Before } else { Position::End };

@@ -46,7 +46,7 @@ pub(crate) struct State {
     tuple: pg_sys::HeapTupleData,
     returned: i64,
     /// The row that was read last.
-    row: RowId,
+    pub(super) row: RowId,
     pub(super) block: super::sample::Block,
     pub(super) bitmap: super::bitmap::Bitmap,
 }
@@ -247,11 +247,6 @@ impl State {
 
     /// Reads a range of rows from its beginning.
     pub(super) fn open_range(&mut self, bounds: Option<(RowId, RowId)>, first_rows: usize) {
-        self.cursor = Some(self.cursor_of(bounds, first_rows));
-    }
-
-    /// A cursor over a range of rows, of which nothing is read yet.
-    pub(super) fn cursor_of(&mut self, bounds: Option<(RowId, RowId)>, first_rows: usize) -> Scan {
         let (mut start, mut end) = self.table.range();
         if let Some((first, after)) = bounds {
             start = key::row_key(self.table.space, first).to_vec();
@@ -269,7 +264,7 @@ impl State {
         // SAFETY: PostgreSQL keeps the snapshot of a scan until the scan ends.
         let takes_snapshot = unsafe { self.taking.is_due(&mut self.at) };
         let cursor = Scan::new(start, end, self.at, options);
-        if takes_snapshot { cursor.taking_snapshot() } else { cursor }
+        self.cursor = Some(if takes_snapshot { cursor.taking_snapshot() } else { cursor });
     }
 
     /// The table, what the scan sees of it, and its version zero, for who reads something else than a

@@ -335,12 +335,15 @@ impl Session {
             layout: LAYOUT,
         };
         let after = KEYS.get(keys.end).copied().unwrap_or(AFTER);
-        let mut scan = Scan::new(KEYS[keys.start].to_vec(), after.to_vec(), self.snapshot(), options);
-        let rows: Vec<Row> =
-            keys.filter_map(|key| Some((key, self.see(model, key)?))).collect();
+        let mut scan =
+            Scan::new(KEYS[keys.start].to_vec(), after.to_vec(), self.snapshot(), options);
+        let rows: Vec<Row> = keys.filter_map(|key| Some((key, self.see(model, key)?))).collect();
         let at = if started == Some(false) { rows.len() } else { 0 };
         if let Some(forward) = started {
-            scan.start(&mut self.txn, if forward { Direction::Forward } else { Direction::Backward })?;
+            scan.start(
+                &mut self.txn,
+                if forward { Direction::Forward } else { Direction::Backward },
+            )?;
         }
         self.cursor = Some(Cursor { scan, rows, left: at, right: at, placed: started.is_some() });
         Ok(())
