@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
+use super::latest;
+
 /// Oids of catalogs and of their indexes by oid; PostgreSQL fixes them.
 const CONSTRAINT: u32 = 2606;
 const CONSTRAINT_BY_OID: u32 = 2667;
@@ -84,17 +86,6 @@ fn owner(catalog: u32, index: u32, column: &CStr, object: pg_sys::Oid) -> Touche
 pub(super) fn all_tables() -> Vec<pg_sys::Oid> {
     const QUERY: &str = "SELECT oid FROM pg_catalog.pg_class \
         WHERE relam OPERATOR(pg_catalog.=) $1 AND relpersistence OPERATOR(pg_catalog.<>) 't'";
-    let args = [crate::pg::fakegres().into()];
-    let found = Spi::connect(|client| {
-        let rows = client.select(QUERY, None, &args)?;
-        rows.map(|row| row.get::<pg_sys::Oid>(1)).collect::<Result<Vec<_>, _>>()
-    });
-    match found {
-        Ok(tables) => tables.into_iter().flatten().collect(),
-        Err(error) => crate::error::raise(
-            PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-            format!("fakegres cannot list its tables: {error}"),
-            "",
-        ),
-    }
+    let args = [(pg_sys::OIDOID, crate::pg::fakegres().into_datum())];
+    latest::select(QUERY, &args, |row| row.get(1)).into_iter().flatten().collect()
 }

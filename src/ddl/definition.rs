@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use relation::Key;
 use relation::definition::TableDef;
 
-use crate::ddl::{catalog, mapping};
+use crate::ddl::{catalog, latest, mapping};
 use crate::error::{OrRaise, raise};
 use crate::{compat, pg, transaction};
 
@@ -18,8 +18,7 @@ const QUERY: &str = include_str!("definition.sql");
 pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     let mut tables: Vec<pg_sys::Oid> = touched.into_iter().collect();
     if all {
-        tables
-            .extend(with_snapshot(catalog::all_tables).into_iter().filter(|table| is_free(*table)));
+        tables.extend(catalog::all_tables().into_iter().filter(|table| is_free(*table)));
     }
     if tables.is_empty() {
         return;
@@ -63,12 +62,10 @@ fn is_kept(table: pg_sys::Oid) -> bool {
 
 /// Reads a definition with the user's own rights; names are written in full.
 fn read(table: pg_sys::Oid) -> Option<TableDef> {
-    let json = with_snapshot(|| Spi::get_one_with_args::<String>(QUERY, &[table.into()]));
-    let json = match json {
-        // Somebody has dropped the table meanwhile.
-        Err(spi::Error::InvalidPosition) => None,
-        json => json.unwrap_or_else(|error| unreadable(&error.to_string())),
-    }?;
+    // No row: somebody has dropped the table meanwhile.
+    let args = [(pg_sys::OIDOID, table.into_datum())];
+    let mut found = latest::select(QUERY, &args, |row| row.get::<String>(1));
+    let json = found.pop().flatten()?;
     let mut definition: TableDef =
         serde_json::from_str(&json).unwrap_or_else(|error| unreadable(&error.to_string()));
     definition.space = space(table);
@@ -77,35 +74,6 @@ fn read(table: pg_sys::Oid) -> Option<TableDef> {
         index.space = oid.and_then(|oid| mapping::space_of_index(oid.into())).map(|space| space.0);
     }
     Some(definition)
-}
-
-/// Runs with a snapshot that sees what this transaction did, and no schema but PostgreSQL's own in
-/// the search path.
-pub(super) fn with_snapshot<R>(run: impl FnOnce() -> R) -> R {
-    // SAFETY: the snapshot and the setting are put back below, or by the abort.
-    let level = unsafe {
-        pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
-        let level = pg_sys::NewGUCNestLevel();
-        pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-        level
-    };
-    let result = run();
-    // SAFETY: what was pushed above.
-    unsafe {
-        pg_sys::AtEOXact_GUC(true, level);
-        pg_sys::PopActiveSnapshot();
-    }
-    result
 }
 
 fn space(table: pg_sys::Oid) -> Option<u64> {

@@ -4,6 +4,7 @@ mod catalog;
 pub(crate) mod definition;
 mod hooks;
 pub(crate) mod indexes;
+mod latest;
 pub(crate) mod mapping;
 pub(crate) mod retyped;
 mod sizes;

@@ -10,8 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pgrx::prelude::*;
 
-use super::definition::with_snapshot;
-use crate::error::raise;
+use super::latest;
 use crate::pg::{self, PerBackend};
 use crate::{compat, transaction};
 
@@ -107,19 +106,12 @@ pub(super) unsafe extern "C-unwind" fn compare(
 }
 
 fn digest(of: pg_sys::Oid, but: &str) -> u64 {
-    let found = with_snapshot(|| {
-        Spi::connect(|client| {
-            let rows = client.select(LABELS, None, &[of.into(), but.into()])?;
-            let label = |row: spi::SpiHeapTupleData<'_>| {
-                Ok::<_, spi::Error>((row.get::<pg_sys::Oid>(1)?, row.get::<f32>(2)?))
-            };
-            rows.map(label).collect::<Result<Vec<_>, _>>()
-        })
+    let args = [(pg_sys::OIDOID, of.into_datum()), (pg_sys::TEXTOID, but.into_datum())];
+    let found = latest::select(LABELS, &args, |row| {
+        (row.get::<pg_sys::Oid>(1).map(pg_sys::Oid::to_u32), row.get::<f32>(2).map(f32::to_bits))
     });
     let mut hasher = DefaultHasher::new();
-    for (label, position) in found.unwrap_or_else(|error| unreadable(&error)) {
-        (label.map(pg_sys::Oid::to_u32), position.map(f32::to_bits)).hash(&mut hasher);
-    }
+    found.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -134,24 +126,14 @@ pub(super) fn rebuild() {
 }
 
 fn indexes(of: pg_sys::Oid) -> Vec<(pg_sys::Oid, core::ffi::c_char)> {
-    let found = with_snapshot(|| {
-        Spi::connect(|client| {
-            let rows = client.select(QUERY, None, &[of.into(), pg::fakegres_index().into()])?;
-            rows.map(|row| row.get::<pg_sys::Oid>(1)).collect::<Result<Vec<_>, _>>()
-        })
-    });
-    let found = found.unwrap_or_else(|error| unreadable(&error)).into_iter().flatten();
+    let method = pg::fakegres_index();
+    let args = [(pg_sys::OIDOID, of.into_datum()), (pg_sys::OIDOID, method.into_datum())];
+    let found = latest::select(QUERY, &args, |row| row.get::<pg_sys::Oid>(1));
     found
+        .into_iter()
+        .flatten()
         .filter_map(|index| Some((index, pg::class_form(index, |class| class.relpersistence)?)))
         .collect()
-}
-
-fn unreadable(error: &spi::Error) -> ! {
-    raise(
-        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        format!("fakegres cannot tell which indexes a changed type is in: {error}"),
-        "",
-    )
 }
 
 /// A (sub)transaction is aborted, or the transaction is over.

@@ -22,8 +22,8 @@ pub(super) struct Block {
     offset: u16,
     /// Where the cursor is.
     cursor: Position,
-    /// Whether the cursor reads this block only.
-    alone: bool,
+    /// The block before which the cursor ends.
+    until: u32,
 }
 
 /// Where a cursor that reads blocks is.
@@ -34,9 +34,12 @@ enum Position {
     Between,
     /// On a row that was not returned.
     Before,
-    /// Behind the last row of all.
+    /// Behind its last row.
     End,
 }
+
+/// Blocks of a range that is read on from. Rows that are gone are passed over only in there.
+const READ_ON: u32 = 256;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn scan_sample_next_block(
@@ -102,9 +105,8 @@ impl super::scan::State {
         let before = std::mem::replace(&mut self.block.number, number);
         // A row that was not returned says that there are none before it.
         let reads_on = self.cursor.is_some()
-            && before < number
+            && (before + 1..self.block.until).contains(&number)
             && match self.block.cursor {
-                _ if self.block.alone => false,
                 Position::Between => number == before + 1,
                 Position::Before => number <= self.place().block,
                 Position::End => true,
@@ -113,10 +115,11 @@ impl super::scan::State {
             return;
         }
         // A neighbour of the last one will have neighbours. Another may be the only one far and wide.
-        self.block.alone = self.cursor.is_none() || number != before.saturating_add(1);
+        let neighbour = self.cursor.is_some() && before.checked_add(1) == Some(number);
+        self.block.until = number.saturating_add(if neighbour { READ_ON } else { 1 });
         let first = RowId::first_of_block(number);
-        let end = if self.block.alone { first.0 + ROWS_PER_BLOCK } else { RowId::LAST.0 + 1 };
-        self.open_range(Some((first, RowId(end))), ROWS_PER_BLOCK as usize);
+        let rows = u64::from(self.block.until - number) * ROWS_PER_BLOCK;
+        self.open_range(Some((first, RowId(first.0 + rows))), ROWS_PER_BLOCK as usize);
         self.block.cursor = Position::Between;
         self.row = first;
     }
