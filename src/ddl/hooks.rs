@@ -151,6 +151,7 @@ unsafe extern "C-unwind" fn process_utility(
     unsafe {
         let dressed = indexes::dressed();
         look_at_utility(statement);
+        retyped::lock_tables(statement);
         let labels = retyped::labels(statement);
         let statement = statements::prepare(statement, text, read_only);
         let run = NEXT_UTILITY.unwrap_or(standard_ProcessUtility);

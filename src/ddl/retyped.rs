@@ -45,6 +45,52 @@ fn note(changed: pg_sys::Oid) {
     }
 }
 
+/// Locks the tables whose indexes ALTER TYPE may have to build anew, before it locks the type. Who holds
+/// such a table may be about to look at the type; so that is waited for, or, if it is autovacuum, asked to
+/// give way, while it does not wait in turn.
+///
+/// # Safety
+/// PostgreSQL's argument of a utility statement.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn lock_tables(statement: *mut pg_sys::PlannedStmt) {
+    // SAFETY: the caller's promise; a statement's tag says which struct it is. The locks are released with
+    // the transaction.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        if (*node).type_ != pg_sys::NodeTag::T_AlterTableStmt
+            || pg::fakegres_index() == pg_sys::InvalidOid
+        {
+            return;
+        }
+        let alter = &*node.cast::<pg_sys::AlterTableStmt>();
+        if alter.objtype != pg_sys::ObjectType::OBJECT_TYPE {
+            return;
+        }
+        let missing_ok = pg_sys::RVROption::RVR_MISSING_OK;
+        let no_lock = pg_sys::NoLock as i32;
+        let composite = pg_sys::RangeVarGetRelidExtended(
+            alter.relation,
+            no_lock,
+            missing_ok,
+            None,
+            std::ptr::null_mut(),
+        );
+        let Some(owner) = pg::class_form(composite, |class| class.relowner) else { return };
+        if !pg_sys::has_privs_of_role(pg_sys::GetUserId(), owner) {
+            return;
+        }
+        let of = pg_sys::get_rel_type_id(composite);
+        let indexes = indexes(of).into_iter();
+        let mut tables: Vec<_> =
+            indexes.map(|(index, _)| pg_sys::IndexGetRelation(index, true)).collect();
+        tables.sort_unstable_by_key(|table| table.to_u32());
+        tables.dedup();
+        for table in tables.into_iter().filter(|table| *table != pg_sys::InvalidOid) {
+            pg_sys::LockRelationOid(table, pg_sys::ShareLock as i32);
+        }
+    }
+}
+
 /// Where the labels of an enum were before a command that adds one.
 #[repr(C)]
 #[derive(Clone, Copy)]
