@@ -383,8 +383,9 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn apply(&self, batch: &Batch, old: Vec<Old>) -> Attempt<()> {
-        let mut old = old.into_iter();
+        let (mut old, mut announced) = (old.into_iter(), false);
         for op in batch.ops() {
+            announced |= self.announces(&op);
             match op {
                 Op::Check { .. } | Op::CheckRange { .. } => {}
                 Op::Archive { to, .. } => {
@@ -395,7 +396,7 @@ impl Writer<'_> {
                 op => self.write(op)?,
             }
         }
-        if batch.ops().any(|op| self.announces(&op)) {
+        if announced {
             stamp(self.transaction, METADATA_VERSION, &BARE_VERSIONSTAMP);
         }
         Ok(())
