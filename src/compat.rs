@@ -54,6 +54,21 @@ pub(crate) fn check_for_serialization_failure() {
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| PreCommit_CheckForSerializationFailure()) }
 }
 
+/// The end of what PostgreSQL has put into its log so far, on disk or not.
+pub(crate) fn end_of_log() -> pg_sys::XLogRecPtr {
+    const SHORT: u64 = size_of::<pg_sys::XLogPageHeaderData>() as u64;
+    const LONG: u64 = size_of::<pg_sys::XLogLongPageHeaderData>() as u64;
+    // SAFETY: reads the position, and a setting that is fixed.
+    let (next, segment) =
+        unsafe { (pg_sys::GetXLogInsertRecPtr(), pg_sys::wal_segment_size as u64) };
+    // Where the next record begins: behind the next page's header, if the last one has filled its page.
+    match next % u64::from(pg_sys::XLOG_BLCKSZ) {
+        LONG if next % segment == LONG => next - LONG,
+        SHORT => next - SHORT,
+        _ => next,
+    }
+}
+
 /// Which file PostgreSQL thinks a relation is in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Locator {

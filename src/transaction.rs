@@ -38,7 +38,7 @@ use crate::index_am::unread::Unread;
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
-use crate::{ddl, running, settings, table_am};
+use crate::{compat, ddl, running, settings, table_am};
 
 /// The state of the running transaction.
 pub(crate) struct Active {
@@ -154,6 +154,13 @@ pub(crate) fn level() -> i32 {
 }
 
 fn begin() {
+    // SAFETY: reads what kind of process this is.
+    if unsafe { pg_sys::am_walsender } {
+        unsupported(
+            "fakegres tables cannot be read over a replication connection",
+            "Logical replication does not see their changes, so it must not begin with a copy of them.",
+        );
+    }
     if ddl::imported_snapshot() {
         unsupported(
             "fakegres tables cannot be read with an imported snapshot",
@@ -800,13 +807,14 @@ fn commit() {
         ACTIVE.replace(Some(active));
         return;
     }
-    crate::compat::check_for_serialization_failure();
+    compat::check_for_serialization_failure();
     let doomed: Vec<Space> = active.created.iter().map(|created| created.space).collect();
     // If anything fails from here on, PostgreSQL aborts and these spaces go.
     DOOMED.borrow_mut().extend(&doomed);
     active.publish();
     table_am::size::will_commit(&active);
-    active.store.set_durability(active.durability());
+    let durability = active.durability();
+    active.store.set_durability(if bind_log() { Durability::Durable } else { durability });
     let store = std::mem::replace(&mut active.store, empty_transaction(&active.session));
     let (bytes, versions) = (store.buffered(), store.written());
     let local = active.session.store.limits().local;
@@ -818,6 +826,28 @@ fn commit() {
         changes.happened(version);
     }
     ACTIVE.replace(Some(active));
+}
+
+/// Sees to it that a crash does not bring the store back without what PostgreSQL logged, or the other way
+/// round, also with `synchronous_commit = off`. Says whether the transaction writes to both.
+///
+/// What it may have used of PostgreSQL's is on the disk first: a value of a sequence that others are to
+/// get no more, a new label of an enum. If it has something of its own to log, its commit waits for that.
+fn bind_log() -> bool {
+    // SAFETY: reads and changes the state of the transaction, which is about to commit.
+    unsafe {
+        let origin = u32::from(pg_sys::replorigin_session_origin);
+        if origin != pg_sys::InvalidRepOriginId && origin != pg_sys::DoNotReplicateId {
+            // With an id, the commit of a subscription's worker notes how far it has come.
+            pg_sys::GetTopTransactionId();
+        }
+        pg_sys::XLogFlush(compat::end_of_log());
+        let both = pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId;
+        if both {
+            pg_sys::ForceSyncCommit();
+        }
+        both
+    }
 }
 
 /// A transaction that did nothing, for what PostgreSQL still reads between our commit and its own.

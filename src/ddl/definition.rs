@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use relation::Key;
 use relation::definition::TableDef;
 
-use crate::ddl::{catalog, latest, mapping};
+use crate::ddl::{catalog, latest, mapping, publications};
 use crate::error::{OrRaise, raise};
 use crate::{compat, pg, transaction};
 
@@ -26,6 +26,7 @@ pub(crate) fn write(touched: HashSet<pg_sys::Oid>, all: bool) {
     one_at_a_time();
     tables.sort_unstable_by_key(|table| table.to_u32());
     tables.dedup();
+    publications::look_at(&tables);
     let mut changed = false;
     for table in tables {
         let definition = if is_kept(table) { read(table) } else { None };

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use relation::space;
 
 use crate::ddl::catalog::{self, Touched};
-use crate::ddl::{indexes, retyped, statements};
+use crate::ddl::{indexes, publications, retyped, statements};
 use crate::error::{OrRaise, unsupported};
 use crate::index_am::late;
 use crate::table_am::relation::forget;
@@ -157,6 +157,7 @@ unsafe extern "C-unwind" fn process_utility(
         let run = NEXT_UTILITY.unwrap_or(standard_ProcessUtility);
         run(statement, text, read_only, context, params, environment, receiver, completion);
         retyped::compare(statement, labels);
+        publications::look(statement);
         statements::finish(dressed);
     }
 }

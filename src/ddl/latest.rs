@@ -38,6 +38,10 @@ pub(super) fn select<T>(
     let mut types: Vec<_> = args.iter().map(|(of, _)| *of).collect();
     let mut values: Vec<_> =
         args.iter().map(|(_, value)| value.unwrap_or(pg_sys::Datum::null())).collect();
+    let nulls: Vec<_> = args
+        .iter()
+        .map(|(_, value)| if value.is_none() { b'n' } else { b' ' } as core::ffi::c_char)
+        .collect();
     // SAFETY: as many types as values, of these types; an error ends the connection by itself.
     with_snapshot(|| unsafe {
         let connected = pg_sys::SPI_connect();
@@ -49,7 +53,7 @@ pub(super) fn select<T>(
             types.len() as i32,
             types.as_mut_ptr(),
             values.as_mut_ptr(),
-            std::ptr::null(),
+            nulls.as_ptr(),
             true,
             0,
         );

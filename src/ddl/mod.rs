@@ -6,6 +6,7 @@ mod hooks;
 pub(crate) mod indexes;
 mod latest;
 pub(crate) mod mapping;
+mod publications;
 pub(crate) mod retyped;
 mod sizes;
 mod statements;

@@ -370,15 +370,25 @@ pub(super) unsafe extern "C-unwind" fn index_fetch_tuple(
     }
 }
 
-/// What a search for conflicts finds: the row as it is once nobody is about to delete it. No
-/// transaction is left to wait for then.
-unsafe fn settled_version(table: &Table, tid: Tid, snapshot: pg_sys::Snapshot) -> Option<Row> {
-    // SAFETY: PostgreSQL reads these fields of a dirty snapshot after every fetch.
+/// PostgreSQL reads in a dirty snapshot, after every row of a scan, whether a transaction is to be waited
+/// for.
+///
+/// # Safety
+/// `snapshot` must be a live dirty snapshot.
+pub(super) unsafe fn nobody_to_wait_for(snapshot: pg_sys::Snapshot) {
+    // SAFETY: the caller's promise.
     unsafe {
         (*snapshot).xmin = pg_sys::InvalidTransactionId;
         (*snapshot).xmax = pg_sys::InvalidTransactionId;
         (*snapshot).speculativeToken = 0;
     }
+}
+
+/// What a search for conflicts finds: the row as it is once nobody is about to delete it. No
+/// transaction is left to wait for then.
+unsafe fn settled_version(table: &Table, tid: Tid, snapshot: pg_sys::Snapshot) -> Option<Row> {
+    // SAFETY: the caller passes a dirty snapshot.
+    unsafe { nobody_to_wait_for(snapshot) };
     let found = live_version(table, tid)?;
     if found.own {
         return Some(found);

@@ -13,8 +13,9 @@ use relation::{RowId, Tid, key};
 use crate::error::{OrRaise, unsupported};
 use crate::row::{self, LAYOUT};
 use crate::table::{self, Table};
+use crate::table_am::{fetch::nobody_to_wait_for, parallel};
 use crate::transaction;
-use crate::{compat, pg, table_am::parallel};
+use crate::{compat, pg};
 
 /// Rows of the first page: a LIMIT 1 or an EXISTS needs no more.
 const FIRST_ROWS: usize = 64;
@@ -88,6 +89,11 @@ pub(super) unsafe extern "C-unwind" fn scan_begin(
     // caller's memory context and PostgreSQL keeps the relation open until scan_end.
     unsafe {
         let table = table::of(relation);
+        if !snapshot.is_null() && (*snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_DIRTY
+        {
+            // It sees the newest committed version; whose next one is under way shows with the lock.
+            nobody_to_wait_for(snapshot);
+        }
         let (at, taking) = parallel::snapshot(parallel, snapshot);
         let zero = table.zero_for(&at);
         let state = State {

@@ -8,6 +8,7 @@ results to $RESULTS as tests/report.sh does, so that the last line of tests/run.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -189,6 +190,13 @@ class Cluster:
                 pass
         return None
 
+    def crash(self):
+        """Kills a backend, so that the server throws its shared memory away and starts again."""
+        with self.session() as session:
+            os.kill(session.backend, signal.SIGKILL)
+            refused_or_lost(lambda: session.run("SELECT 1"))
+        self.wait_until_up()
+
     def wait_until_up(self):
         """Until the server answers again."""
         def answers():
@@ -230,6 +238,15 @@ def refused(sqlstates, work, message="", hint=None):
         assert hint is None or re.search(hint, error.hint), f"the hint does not tell {hint!r}: {error.text}"
         return error
     raise AssertionError(f"expected {sqlstates}, got the answer {str(answer)[:200]}")
+
+
+def refused_or_lost(work):
+    """Runs what a backend that is killed cannot answer."""
+    try:
+        work()
+    except (Lost, Refused):
+        return
+    raise AssertionError("a killed backend answered")
 
 
 def equal(got, expected, what=""):

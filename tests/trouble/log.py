@@ -1,0 +1,78 @@
+"""PostgreSQL's log and the store after a crash: what is in the one does not miss its part in the other,
+also where no commit of PostgreSQL's waits for the disk."""
+
+from harness import Cluster, equal, main
+
+# Nothing gets to the disk but what somebody waits for.
+LAZY = "wal_writer_delay = 10s\nbgwriter_delay = 10s\n"
+
+
+def both_halves():
+    """Who writes heap and fakegres tables in one transaction loses both or none with synchronous_commit = off."""
+    with Cluster("halves", LAZY + "synchronous_commit = off\n") as cluster:
+        cluster.start()
+        cluster.install()
+        session = cluster.session()
+        session.run("CREATE TABLE ours (i int); CREATE TABLE heap (i int) USING heap")
+        for i in range(100):
+            session.run(f"BEGIN; INSERT INTO ours VALUES ({i}); INSERT INTO heap VALUES ({i}); COMMIT")
+        cluster.crash()
+        counts = "SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM heap)"
+        equal(cluster.value(counts), "100|100", "rows of ours and of heap")
+
+
+def sequence():
+    """A value of a sequence that is in a committed row is not given out again. The log's record of it is another
+    transaction's, which never ends."""
+    with Cluster("sequence", LAZY) as cluster:
+        cluster.start()
+        cluster.install()
+        session = cluster.session()
+        session.run("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, v text)")
+        session.run("CHECKPOINT")
+        other = cluster.session()
+        other.run("BEGIN; INSERT INTO t (v) VALUES ('never')")
+        # Each ends with another byte of the log's page.
+        for i in range(20):
+            session.run("INSERT INTO t (v) VALUES ('kept')")
+        cluster.crash()
+        other.close()
+        kept = int(cluster.value("SELECT max(id) FROM t WHERE v = 'kept'"))
+        equal(cluster.value("SELECT count(*) FROM t"), "20", "committed rows")
+        new = int(cluster.value("INSERT INTO t (v) VALUES ('new') RETURNING id"))
+        assert new > kept, f"{new} was given out after {kept}"
+
+
+def enum_label():
+    """A row with a new label of an enum does not survive the label."""
+    with Cluster("label", LAZY) as cluster:
+        cluster.start()
+        cluster.install()
+        session = cluster.session()
+        session.run("CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)")
+        session.run("SET synchronous_commit = off")
+        session.run("ALTER TYPE mood ADD VALUE 'happy'")
+        cluster.run("INSERT INTO t VALUES ('happy')")
+        cluster.crash()
+        equal(cluster.run("SELECT m FROM t"), ["happy"], "the row and its label")
+
+
+def pages():
+    """Commits that wait for the log wait at every place where a page of the log can end."""
+    with Cluster("pages", LAZY) as cluster:
+        cluster.start()
+        cluster.install()
+        with cluster.session() as session, cluster.session() as other:
+            session.run("CREATE TABLE t (i int)")
+            other.run("SET synchronous_commit = off")
+            filled = 0
+            for i in range(3000):
+                # 8 to 1,032 bytes, so that every end is met.
+                other.run(f"SELECT pg_logical_emit_message(true, 'x', repeat('x', {i * 8 % 1024}))")
+                session.run(f"INSERT INTO t VALUES ({i})")
+                filled += int(session.value("SELECT (pg_current_wal_insert_lsn() - '0/0') % 8192 IN (24, 40)") == "t")
+            equal(session.value("SELECT count(*) FROM t"), "3000", "rows")
+            assert filled > 0, "no record ended with its page"
+
+
+main(both_halves, sequence, enum_label, pages)
