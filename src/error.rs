@@ -175,7 +175,7 @@ fn sqlstate(error: &Error) -> (PgSqlErrorCode, &'static str) {
         ),
         Error::LostData(_) => (
             ERRCODE_DATA_CORRUPTED,
-            "Restore the server's data from a replica or a backup that has all of it, or point fakegres.namespace to a new name and begin with nothing. docs/redis-layout.md says how to go on with what is left.",
+            "Restore the store from a replica or a backup that has all of it, or point fakegres.namespace to a new name and begin with nothing. docs/redis-layout.md says how to go on with what is left in Redis.",
         ),
         Error::WrongStore(_) => (
             ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

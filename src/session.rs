@@ -13,9 +13,9 @@ use pgrx::pg_sys;
 use relation::lease::Lease;
 use relation::{Key, RowId, Space, namespace};
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, unsupported};
 use crate::pg::PerBackend;
-use crate::settings;
+use crate::{settings, standby, store};
 
 /// What PostgreSQL lends to the layers below.
 #[derive(Debug)]
@@ -143,6 +143,12 @@ thread_local! {
 
 /// The session, opened if necessary; raises what keeps it from opening.
 pub(crate) fn get() -> Rc<Session> {
+    if standby::is_one() && store::is_embedded() {
+        unsupported(
+            "fakegres tables of the embedded store cannot be read on a standby",
+            "The embedded store is not replicated. A standby can read tables in Redis or FoundationDB.",
+        );
+    }
     try_get().or_raise()
 }
 
@@ -199,7 +205,7 @@ fn open() -> Result<Session> {
     let (url, namespace, _) = &address;
     let env: Rc<dyn Environment> = Rc::new(Backend);
     check_namespace(namespace)?;
-    let store = crate::store::connect(url, namespace)?;
+    let store = store::connect(url, namespace)?;
     // SAFETY: reads the control file's copy in shared memory.
     let server = unsafe { pg_sys::GetSystemIdentifier() };
     let name = namespace::open(server, store.as_ref(), env.as_ref())?;

@@ -46,6 +46,11 @@ impl Place {
     }
 }
 
+/// Whether the settings name the embedded store.
+pub(crate) fn is_embedded() -> bool {
+    matches!(Place::parse(&settings::storage()), Ok(Place::Embedded(_)))
+}
+
 /// The namespace that the settings name, one of them perhaps in the address.
 pub(crate) fn namespace() -> String {
     let in_address = match Place::parse(&settings::storage()) {

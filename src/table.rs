@@ -16,8 +16,8 @@ use crate::compat;
 use crate::ddl::mapping;
 use crate::error::{OrRaise, raise};
 use crate::pg::PerBackend;
-use crate::settings;
 use crate::transaction::{self, Active};
+use crate::{settings, standby};
 
 /// A fakegres table, as this backend knows it.
 pub(crate) struct Table {
@@ -130,6 +130,7 @@ impl Table {
     /// The version that rows of version zero count as: when the space was published, or zero while
     /// it is this transaction's own.
     pub(crate) fn zero(&self, active: &Active) -> kv::Result<Version> {
+        standby::reads(self.space);
         if active.created(self.space).is_some() {
             return Ok(Version::ZERO);
         }
@@ -141,6 +142,9 @@ impl Table {
         let found =
             space::find(transaction::database(), self.space, store, env).and_then(|found| {
                 found.filter(|found| found.published > Version::ZERO).ok_or_else(|| {
+                    if standby::is_one() {
+                        standby::conflict();
+                    }
                     Error::Corrupt(format!("the store does not have space {}", self.space.0))
                 })
             })?;

@@ -38,7 +38,7 @@ use crate::index_am::unread::Unread;
 use crate::pg::PerBackend;
 use crate::row::LAYOUT;
 use crate::session::{self, Session};
-use crate::{compat, ddl, running, settings, table_am};
+use crate::{compat, ddl, running, settings, standby, table_am};
 
 /// The state of the running transaction.
 pub(crate) struct Active {
@@ -883,6 +883,7 @@ fn end(committed: bool) {
     CLOSING.set(false);
     late::forget_queries();
     running::forget();
+    standby::forget();
     ddl::indexes::tear_off(0);
     ddl::indexes::forget_followed();
     ddl::retyped::forget(0);

@@ -17,8 +17,8 @@ use pgrx::prelude::*;
 
 use crate::error::raise;
 use crate::session::Backend;
-use crate::settings;
 use crate::store::Place;
+use crate::{home, settings, standby};
 
 /// Raises an error if an extension is being created that could not be used.
 pub(crate) fn check_creation() {
@@ -59,13 +59,18 @@ pub(crate) fn register() {
         .set_library("fakegres_am")
         .set_function("fakegres_writer_main")
         .enable_shmem_access(None)
-        .set_start_time(BgWorkerStartTime::PostmasterStart)
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_restart_time(Some(Duration::from_secs(1)))
         .load();
 }
 
 /// Opens the embedded store in a directory.
 pub(crate) fn connect(dir: &Path, namespace: &str) -> Result<Rc<dyn Store>> {
+    if standby::is_one() {
+        let why = "the embedded store is not replicated, and this is a standby";
+        return Err(Error::Unavailable(why.into()));
+    }
+    home::check(dir)?;
     let options = LmdbOptions {
         connect_timeout: settings::connect_timeout().as_millis() as u32,
         ..Default::default()
@@ -124,7 +129,11 @@ fn serve() -> Result<()> {
     let backends = unsafe { pg_sys::MaxBackends }.max(0) as u32;
     let options =
         WriterOptions { identity: identity(), max_readers: backends + 128, ..Default::default() };
-    Writer::open(&dir, options)?.run(&Worker)
+    home::check(&dir)?;
+    let mut writer = Writer::open(&dir, options)?;
+    home::note(&dir, true)?;
+    writer.run(&Worker)?;
+    home::note(&dir, false)
 }
 
 /// Says in the server's log why there is no writer.

@@ -21,6 +21,6 @@ TROUBLE_RUN_DIR=$(run_dir)
 export TROUBLE_RUN_DIR PATH="$bindir:$PATH"
 
 need_redis
-for group in address redis redis_network damage full writer memory large leftover history log replication; do
+for group in address redis redis_network damage full writer memory large leftover history log replication standby; do
   timeout 300 python3 "$root/tests/trouble/$group.py" || failed "trouble/$group ran to its end"
 done

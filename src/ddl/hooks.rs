@@ -14,7 +14,7 @@ use crate::ddl::{indexes, publications, retyped, statements};
 use crate::error::{OrRaise, unsupported};
 use crate::index_am::late;
 use crate::table_am::relation::forget;
-use crate::{compat, ddl, pg, running, settings, transaction};
+use crate::{compat, ddl, pg, running, settings, standby, transaction};
 
 use crate::compat::{
     standard_ExecutorFinish, standard_ExecutorRun, standard_ExecutorStart, standard_ProcessUtility,
@@ -442,6 +442,7 @@ unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Bef
     if before.set {
         tell_workers(before.version);
     }
+    standby::check();
 }
 
 /// Settings are copied to workers when they start.

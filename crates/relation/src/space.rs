@@ -85,6 +85,21 @@ pub fn find(
     page.get(0).map(|value| decode(database, space, value)).transpose()
 }
 
+/// Whether the store knows all of some spaces.
+pub fn are_there(
+    database: u32,
+    spaces: &[Space],
+    store: &dyn Store,
+    env: &dyn Environment,
+) -> Result<bool> {
+    let record = |space: &Space| plain_key(&Key::SpaceRecord { database, space: *space }.encode());
+    let keys: Vec<_> = spaces.iter().map(record).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let mut page = Page::default();
+    store.get_many(&keys, &mut page, env)?;
+    Ok((0..keys.len()).all(|i| page.get(i).is_some()))
+}
+
 /// Adds to a batch everything that removes a space: rows, history, entries, counters, lease, record.
 pub fn clear(batch: &mut Batch, database: u32, space: Space) {
     clear_contents(batch, space);
