@@ -11,7 +11,7 @@ use relation::{Key, Space, key};
 use crate::error::{OrRaise, raise};
 use crate::index_am::{maintain, verify};
 use crate::table_am::size;
-use crate::{ddl, pg, row, session, store, table, transaction};
+use crate::{ddl, pg, row, session, standby, store, table, transaction};
 
 type StatusRow = (
     name!(store, String),
@@ -261,6 +261,7 @@ fn scan(start: Vec<u8>, end: Vec<u8>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn change(key: &[u8], change: Change<'_>) {
     transaction::check_writable();
+    standby::refuse_writing();
     let at = snapshot();
     let key = Key::User(key).encode();
     // SAFETY: reads the transaction's state.

@@ -33,6 +33,13 @@ pub(crate) struct Running {
     count: u64,
 }
 
+impl Running {
+    /// Whether no query runs.
+    pub(crate) fn is_none(&self) -> bool {
+        self.query.is_null()
+    }
+}
+
 impl Default for Running {
     fn default() -> Running {
         Running { query: null(), count: 0 }

@@ -2,10 +2,10 @@
 //!
 //! The standby's catalog is as old as the log that it has replayed; the store is the primary's and has
 //! today's rows. What the primary drops, truncates or rewrites is gone from the store before the standby
-//! hears of it, and would look empty. So a statement that has read looks at its end whether what it read
+//! hears of it, and would look empty. So a query looks at its end whether all that the transaction has read
 //! is still there: a space goes with its record, in one commit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use pgrx::prelude::*;
@@ -19,10 +19,29 @@ use crate::transaction;
 /// What this transaction has read on a standby.
 static READ: PerBackend<RefCell<BTreeSet<Space>>> = PerBackend(RefCell::new(BTreeSet::new()));
 
+/// The server is no standby, and never will be one again.
+static IS_NONE: PerBackend<Cell<bool>> = PerBackend(Cell::new(false));
+
 /// Whether this server is a standby, or otherwise still replays its log.
 pub(crate) fn is_one() -> bool {
-    // SAFETY: reads shared memory until the answer is no, and then a variable.
-    unsafe { pg_sys::RecoveryInProgress() }
+    if IS_NONE.get() {
+        return false;
+    }
+    // SAFETY: reads shared memory.
+    let is = unsafe { pg_sys::RecoveryInProgress() };
+    IS_NONE.set(!is);
+    is
+}
+
+/// Raises an error if this is a standby, which must not write to its primary's store.
+pub(crate) fn refuse_writing() {
+    if is_one() {
+        raise(
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            "cannot change the store during recovery",
+            "The primary can.",
+        );
+    }
 }
 
 /// Notes that a space is read.
@@ -32,7 +51,7 @@ pub(crate) fn reads(space: Space) {
     }
 }
 
-/// Ends a statement that has read what is not there any more.
+/// Ends a query if what the transaction has read is not there any more.
 pub(crate) fn check() {
     let spaces: Vec<Space> = READ.borrow().iter().copied().collect();
     if spaces.is_empty() {

@@ -131,6 +131,13 @@ impl Table {
     /// it is this transaction's own.
     pub(crate) fn zero(&self, active: &Active) -> kv::Result<Version> {
         standby::reads(self.space);
+        match self.published_at(active) {
+            Err(Error::Corrupt(_)) if standby::is_one() => standby::conflict(),
+            found => found,
+        }
+    }
+
+    fn published_at(&self, active: &Active) -> kv::Result<Version> {
         if active.created(self.space).is_some() {
             return Ok(Version::ZERO);
         }
@@ -142,9 +149,6 @@ impl Table {
         let found =
             space::find(transaction::database(), self.space, store, env).and_then(|found| {
                 found.filter(|found| found.published > Version::ZERO).ok_or_else(|| {
-                    if standby::is_one() {
-                        standby::conflict();
-                    }
                     Error::Corrupt(format!("the store does not have space {}", self.space.0))
                 })
             })?;
@@ -155,7 +159,11 @@ impl Table {
     /// Whether what the running transaction reads is all in an index that was published when this
     /// says: a moment before that has rows that it does not know.
     pub(crate) fn is_usable(&self, active: &Active, moment: Option<Version>) -> kv::Result<bool> {
-        let published = self.zero(active)?;
+        let published = match self.published_at(active) {
+            // The primary has dropped it.
+            Err(Error::Corrupt(_)) if standby::is_one() => return Ok(false),
+            found => found?,
+        };
         Ok(moment.is_none_or(|moment| published > Version::ZERO && published <= moment))
     }
 

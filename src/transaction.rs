@@ -154,8 +154,7 @@ pub(crate) fn level() -> i32 {
 }
 
 fn begin() {
-    // SAFETY: reads what kind of process this is.
-    if unsafe { pg_sys::am_walsender } {
+    if is_walsender() {
         unsupported(
             "fakegres tables cannot be read over a replication connection",
             "Logical replication does not see their changes, so it must not begin with a copy of them.",
@@ -202,6 +201,12 @@ fn begin() {
         committed_versions: 0,
     };
     ACTIVE.replace(Some(active));
+}
+
+/// Whether this is a replication connection, which may read heap tables and no others.
+pub(crate) fn is_walsender() -> bool {
+    // SAFETY: reads what kind of process this is.
+    unsafe { pg_sys::am_walsender }
 }
 
 fn new_token(session: &Session) -> u32 {
@@ -380,7 +385,9 @@ pub(crate) unsafe fn query_starts(snapshot: pg_sys::Snapshot) {
     let untied = pg.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC && !is_tied(pg);
     // A query of heap tables must neither fail because the store cannot be reached, nor wait for it
     // every time.
-    let ready = || crate::pg::fakegres() != pg_sys::InvalidOid && session::is_reachable();
+    let ready = || {
+        crate::pg::fakegres() != pg_sys::InvalidOid && !is_walsender() && session::is_reachable()
+    };
     if untied && uses_one_snapshot() && !ddl::imported_snapshot() && ready() {
         // SAFETY: the caller's promise.
         unsafe { resolve(snapshot) };
@@ -837,13 +844,15 @@ fn bind_log() -> bool {
     // SAFETY: reads and changes the state of the transaction, which is about to commit.
     unsafe {
         let origin = u32::from(pg_sys::replorigin_session_origin);
-        if origin != pg_sys::InvalidRepOriginId && origin != pg_sys::DoNotReplicateId {
+        let applies = origin != pg_sys::InvalidRepOriginId && origin != pg_sys::DoNotReplicateId;
+        if applies {
             // With an id, the commit of a subscription's worker notes how far it has come.
             pg_sys::GetTopTransactionId();
         }
         pg_sys::XLogFlush(compat::end_of_log());
         let both = pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId;
-        if both {
+        // Only where PostgreSQL would not wait by itself: standbys sync at every forced commit.
+        if both && (applies || durability() == Durability::Relaxed) {
             pg_sys::ForceSyncCommit();
         }
         both

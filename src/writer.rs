@@ -15,7 +15,7 @@ use pgrx::bgworkers::{
 };
 use pgrx::prelude::*;
 
-use crate::error::raise;
+use crate::error::{OrRaise, raise};
 use crate::session::Backend;
 use crate::store::Place;
 use crate::{home, settings, standby};
@@ -44,6 +44,9 @@ thread_local! {
     static PRELOADED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
+/// What tells PostgreSQL, in its data directory, that it is to replay a log from elsewhere.
+const SIGNALS: [&str; 2] = ["standby.signal", "recovery.signal"];
+
 /// Asks PostgreSQL to run the writer, if this is the postmaster.
 pub(crate) fn register() {
     // SAFETY: reads a variable of the postmaster.
@@ -51,8 +54,12 @@ pub(crate) fn register() {
         return;
     }
     PRELOADED.set(true);
-    if matches!(Place::parse(&settings::storage()), Ok(Place::Redis(_) | Place::Fdb(_))) {
-        return;
+    match Place::parse(&settings::storage()) {
+        Ok(Place::Redis(_) | Place::Fdb(_)) => return,
+        Ok(Place::Embedded(dir)) if SIGNALS.iter().any(|file| Path::new(file).exists()) => {
+            home::leave_behind(&dir).or_raise();
+        }
+        _ => {}
     }
     BackgroundWorkerBuilder::new("fakegres writer")
         .set_type("fakegres writer")
@@ -131,9 +138,9 @@ fn serve() -> Result<()> {
         WriterOptions { identity: identity(), max_readers: backends + 128, ..Default::default() };
     home::check(&dir)?;
     let mut writer = Writer::open(&dir, options)?;
-    home::note(&dir, true)?;
+    home::open(&dir)?;
     writer.run(&Worker)?;
-    home::note(&dir, false)
+    home::close(&dir)
 }
 
 /// Says in the server's log why there is no writer.

@@ -158,7 +158,17 @@ unsafe extern "C-unwind" fn process_utility(
         run(statement, text, read_only, context, params, environment, receiver, completion);
         retyped::compare(statement, labels);
         publications::look(statement);
+        check_copy(statement);
         statements::finish(dressed);
+    }
+}
+
+/// COPY of a table reads it without a query.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_copy(statement: *mut pg_sys::PlannedStmt) {
+    // SAFETY: a statement's tag says which struct it is.
+    if unsafe { (*(*statement).utilityStmt).type_ } == pg_sys::NodeTag::T_CopyStmt {
+        standby::check();
     }
 }
 
@@ -291,6 +301,10 @@ unsafe extern "C-unwind" fn look_at_start(query: *mut pg_sys::QueryDesc, flags: 
         {
             transaction::resolve((*query).snapshot);
         }
+        if standby::is_one() && reads_fakegres((*query).plannedstmt) {
+            // Compiled code believes a NOT NULL that the primary may have dropped.
+            (*(*query).plannedstmt).jitFlags = pg_sys::PGJIT_NONE as i32;
+        }
     }
 }
 
@@ -416,7 +430,11 @@ unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc, count: u6
             return before;
         }
         // A function that workers call may read fakegres tables though the plan has none.
-        let installed = || pg::fakegres() != pg_sys::InvalidOid && transaction::is_open();
+        let installed = || {
+            pg::fakegres() != pg_sys::InvalidOid
+                && !transaction::is_walsender()
+                && transaction::is_open()
+        };
         if !reads_fakegres(plan) && !installed() {
             return before;
         }
@@ -442,7 +460,9 @@ unsafe extern "C-unwind" fn after_run(query: *mut pg_sys::QueryDesc, before: Bef
     if before.set {
         tell_workers(before.version);
     }
-    standby::check();
+    if before.around.is_none() {
+        standby::check();
+    }
 }
 
 /// Settings are copied to workers when they start.

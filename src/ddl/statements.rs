@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::indexes::{self, Hold};
-use crate::{pg, standby};
+use crate::pg;
 
 /// Access methods that stand for ours where a statement names them.
 const STAND_FOR_OURS: [&CStr; 2] = [c"fakegres_index", c"hash"];
@@ -59,7 +59,6 @@ pub(super) unsafe extern "C-unwind" fn finish(dressed: usize) {
     indexes::follow();
     super::retyped::rebuild();
     indexes::finish_drops();
-    standby::check();
 }
 
 /// As [`indexes::undress`], behind a guard.

@@ -9,10 +9,11 @@ use relation::{Space, space};
 
 use crate::ddl::mapping;
 use crate::error::OrRaise;
-use crate::transaction;
+use crate::{standby, transaction};
 
 /// Clears orphaned spaces of this database and of dropped ones; returns how many.
 pub(crate) fn sweep() -> u64 {
+    standby::refuse_writing();
     sweep_this_database() + sweep_dropped_databases()
 }
 

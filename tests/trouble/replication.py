@@ -18,6 +18,8 @@ def subscriber():
         def at_origin(statement):
             return cluster.run(statement, database="origin")
 
+        # That fakegres is there, too, hinders nobody who copies heap tables.
+        at_origin("CREATE EXTENSION fakegres_am")
         at_origin(SCHEMA)
         at_origin("ALTER TABLE keyless REPLICA IDENTITY FULL")
         for table in ("keyed", "keyless"):
@@ -93,7 +95,10 @@ def publisher():
         with cluster.session(database="dbname=postgres replication=database") as walsender:
             read = lambda: walsender.run("COPY s.ours TO STDOUT")
             refused("0A000", read, "cannot be read over a replication connection")
+            walsender.run("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
+            walsender.run("SELECT count(*) FROM pg_class")
             walsender.run("COPY other TO STDOUT")
+            refused("0A000", read, "cannot be read over a replication connection")
 
 
 main(subscriber, publisher)

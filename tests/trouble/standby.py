@@ -17,6 +17,20 @@ def base_backup(of, copy, *options):
     copy.configure(f"unix_socket_directories = '{copy.socket}'")
 
 
+def put_back(source, target):
+    """Copies a directory over one that may be there; files that are there are removed first."""
+    for path, _, files in os.walk(source):
+        to = target + path.removeprefix(source)
+        os.makedirs(to, mode=0o700, exist_ok=True)
+        give_to_server(to)
+        for name in files:
+            file = os.path.join(to, name)
+            if os.path.exists(file):
+                os.remove(file)
+            shutil.copy(os.path.join(path, name), file)
+            give_to_server(file)
+
+
 def replayed(standby, primary):
     """Waits until the standby is where the primary is."""
     end = primary.value("SELECT pg_current_wal_lsn()")
@@ -31,6 +45,7 @@ def remote():
         for table in tables:
             primary.run(f"CREATE TABLE {table} AS SELECT i, i::text AS v FROM generate_series(1, 1000) i")
             primary.run(f"CREATE INDEX ON {table} (i)")
+        primary.run("SELECT fakegres.kv_put('a', 'b')")
         primary.run("CREATE TABLE kept AS SELECT i FROM generate_series(1, 1000) i")
         base_backup(primary, standby, "-R")
         standby.start()
@@ -63,7 +78,17 @@ def remote():
                 for table in tables[:4]:
                     refused("40001", lambda: who(count.format(table)), "conflict with recovery", "replayed")
                     refused("40001", lambda: who(f"COPY {table} TO STDOUT"), "conflict with recovery", "replayed")
-                refused("40001", lambda: who("SET enable_seqscan = off; " + lookup.format("unindexed")), "conflict")
+            refused("40001", lambda: session.run(lookup.format("unindexed")), "conflict with recovery")
+            # Who plans now knows that the index is gone.
+            equal(sorted(standby.run(lookup.format("unindexed"))), ["7", "another"], "a table that lost its index")
+            # A savepoint can be left, and what was read is still gone.
+            other.run("ROLLBACK; BEGIN; SAVEPOINT s")
+            refused("40001", lambda: other.run(count.format("truncated")), "conflict with recovery")
+            other.run("ROLLBACK TO s")
+            refused("40001", lambda: other.run(count.format("kept")), "conflict with recovery")
+            other.run("ROLLBACK")
+            for statement in ("fakegres.sweep()", "fakegres.kv_put('a', 'b')", "fakegres.kv_delete('a')"):
+                refused("25006", lambda: other.run(f"SELECT {statement}"), "during recovery")
             standby.run("SELECT pg_wal_replay_resume()")
             replayed(standby, primary)
             for table, rows in (("truncated", "0"), ("rewritten", "1000"), ("retyped", "1000"), ("unindexed", "1001")):
@@ -95,7 +120,8 @@ def embedded():
             refused("XX001", lambda: session.run("SELECT i FROM t"), "may miss commits.*replayed")
             refused("XX001", lambda: session.run("INSERT INTO t VALUES (3)"), "may miss commits.*replayed")
             equal(session.run("SELECT i FROM heap"), ["1", "2"], "heap tables")
-        assert "fakegres cannot serve its embedded store: the embedded store may miss commits" in standby.log()
+        told = "fakegres cannot serve its embedded store: the embedded store may miss commits"
+        wait_for("the writer has said it, too", lambda: told in standby.log())
         os.remove(f"{standby.data}/fakegres/home")
         standby.restart()
         equal(standby.run("SELECT i FROM t"), ["1"], "what the copy has, on somebody's word")
@@ -119,16 +145,37 @@ def copies():
         origin.run("INSERT INTO t VALUES (3)")
         origin.stop()
         shutil.rmtree(cold.data)
-        shutil.copytree(origin.data, cold.data)
-        for path, directories, files in os.walk(cold.data):
-            for name in (path, *(os.path.join(path, name) for name in directories + files)):
-                give_to_server(name)
+        put_back(origin.data, cold.data)
         cold.configure(f"unix_socket_directories = '{cold.socket}'")
         cold.start()
         equal(cold.run("SELECT i FROM t"), ["1", "2", "3"], "a copy of what was stopped")
         cold.run("INSERT INTO t VALUES (4)")
         cold.restart()
         equal(cold.run("SELECT i FROM t"), ["1", "2", "3", "4"], "the copy")
+        # A backup that is put in the place of what it was taken of, as tar does it and as cp does.
+        origin.start()
+        hot.stop()
+        base_backup(origin, hot)
+        origin.stop()
+        for remove in (False, True):
+            if remove:
+                shutil.rmtree(origin.data)
+            put_back(hot.data, origin.data)
+            origin.configure(f"unix_socket_directories = '{origin.socket}'")
+            origin.start()
+            refused("XX001", lambda: origin.run("SELECT i FROM t"), "may miss commits.*copied while it was in use")
+            origin.stop()
+        # A standby for a while, and then none, without a promotion.
+        cold.stop()
+        signal = f"{cold.data}/standby.signal"
+        with open(signal, "w"):
+            give_to_server(signal)
+        cold.restart()
+        refused("0A000", lambda: cold.run("SELECT i FROM t"), "cannot be read on a standby")
+        cold.stop()
+        os.remove(signal)
+        cold.start()
+        refused("XX001", lambda: cold.run("SELECT i FROM t"), "may miss commits.*replayed")
 
 
 main(remote, embedded, copies)
