@@ -85,7 +85,8 @@ class Session:
         for line in self.process.stdout:
             line = line.rstrip("\n")
             if line.startswith(self.MARK):
-                if line.endswith("true"):
+                # psql 15 sets no :ERROR for a COPY TO STDOUT that fails.
+                if line.endswith("true") or any(row.startswith("ERROR:  ") for row in rows):
                     raise Refused("\n".join(rows))
                 return rows
             rows.append(line)
