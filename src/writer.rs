@@ -1,7 +1,7 @@
 //! The embedded store's writer process, and how backends find it.
 //!
-//! The writer is a background worker that PostgreSQL starts with the server and restarts if it ends;
-//! it exists only if the library is preloaded. It serves the directory that `fakegres.storage` named
+//! The writer is a background worker that PostgreSQL starts with the server, on a standby when it is
+//! promoted, and restarts if it ends; it exists only if the library is preloaded. It serves the directory that `fakegres.storage` named
 //! when the server started; there is none if that was another kind of store.
 
 use std::path::Path;

@@ -32,8 +32,7 @@ def sequence():
         session.run("CHECKPOINT")
         other = cluster.session()
         other.run("BEGIN; INSERT INTO t (v) VALUES ('never')")
-        # Each ends with another byte of the log's page.
-        for i in range(20):
+        for _ in range(20):
             session.run("INSERT INTO t (v) VALUES ('kept')")
         cluster.crash()
         other.close()

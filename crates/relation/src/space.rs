@@ -62,7 +62,7 @@ pub fn create(
     env: &dyn Environment,
 ) -> Result<()> {
     let mut batch = Batch::new(CommitId::random(env), Durability::Deferred);
-    let key = plain_key(&Key::SpaceRecord { database, space }.encode());
+    let key = record_key(database, space);
     batch.put_versioned(&key, Version::ZERO, &[&encode(record)]);
     store.commit(&batch, env).map(drop)
 }
@@ -70,6 +70,10 @@ pub fn create(
 /// The key and body with which the creating transaction publishes a space.
 pub fn publication(database: u32, space: Space, record: &Record) -> (Vec<u8>, Vec<u8>) {
     (Key::SpaceRecord { database, space }.encode(), encode(record))
+}
+
+fn record_key(database: u32, space: Space) -> Vec<u8> {
+    plain_key(&Key::SpaceRecord { database, space }.encode())
 }
 
 /// A space as the store knows it; `None` if it does not.
@@ -80,7 +84,7 @@ pub fn find(
     env: &dyn Environment,
 ) -> Result<Option<Found>> {
     let mut page = Page::default();
-    let key = plain_key(&Key::SpaceRecord { database, space }.encode());
+    let key = record_key(database, space);
     store.get_many(&[&key], &mut page, env)?;
     page.get(0).map(|value| decode(database, space, value)).transpose()
 }
@@ -92,8 +96,7 @@ pub fn are_there(
     store: &dyn Store,
     env: &dyn Environment,
 ) -> Result<bool> {
-    let record = |space: &Space| plain_key(&Key::SpaceRecord { database, space: *space }.encode());
-    let keys: Vec<_> = spaces.iter().map(record).collect();
+    let keys: Vec<_> = spaces.iter().map(|space| record_key(database, *space)).collect();
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
     let mut page = Page::default();
     store.get_many(&keys, &mut page, env)?;
@@ -104,7 +107,7 @@ pub fn are_there(
 pub fn clear(batch: &mut Batch, database: u32, space: Space) {
     clear_contents(batch, space);
     batch.delete(&plain_key(&Key::RowLease(space).encode()));
-    batch.delete(&plain_key(&Key::SpaceRecord { database, space }.encode()));
+    batch.delete(&record_key(database, space));
 }
 
 /// Adds to a batch what empties a space that only its owner uses, and keeps it.
