@@ -283,8 +283,11 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     unsafe {
         late::look().report();
         look_at_start(query, flags);
+        let dressed = indexes::dressed();
+        statements::disguise_compared((*query).plannedstmt);
         let next = NEXT_START.unwrap_or(standard_ExecutorStart);
         next(query, flags);
+        statements::undress(dressed);
     }
 }
 
@@ -391,7 +394,7 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     // SAFETY: PostgreSQL's argument, handed on.
     unsafe {
         let dressed = indexes::dressed();
-        statements::disguise_conflicts((*query).plannedstmt);
+        statements::disguise_for_query((*query).plannedstmt);
         let next = NEXT_FINISH.unwrap_or(standard_ExecutorFinish);
         late::query_begins();
         next(query);
@@ -425,7 +428,7 @@ unsafe extern "C-unwind" fn look_at_run(query: *mut pg_sys::QueryDesc, count: u6
     // SAFETY: PostgreSQL passes a started query.
     unsafe {
         let plan = (*query).plannedstmt;
-        statements::disguise_conflicts(plan);
+        statements::disguise_for_query(plan);
         if !(*plan).parallelModeNeeded || (*query).snapshot.is_null() {
             return before;
         }

@@ -293,6 +293,8 @@ pub(super) enum Hold {
     /// While a query runs: the index is kept open, so that an invalidation reads its entry again at
     /// once, and a callback puts the disguise on again.
     Open,
+    /// The same, while a query only reads the index.
+    Reading,
 }
 
 /// How many disguises are on; [`undress`] takes off those put on since.
@@ -321,12 +323,24 @@ pub(super) unsafe fn disguise(table: pg_sys::Oid, hold: Hold) {
     }
 }
 
+/// Shows an index as btree, if it is one of ours.
+///
+/// # Safety
+/// `index` must be the oid of an index that nobody drops meanwhile.
+pub(super) unsafe fn disguise_index(index: pg_sys::Oid, hold: Hold) {
+    if pg::access_method(index) == pg::fakegres_index() {
+        // SAFETY: the caller's promise.
+        unsafe { put_on(index, hold) };
+    }
+}
+
 unsafe fn put_on(index: pg_sys::Oid, hold: Hold) {
     // SAFETY: the caller's promise.
     unsafe {
         let lock = match hold {
             Hold::Loose => pg_sys::AccessShareLock,
             Hold::Open => pg_sys::RowExclusiveLock,
+            Hold::Reading => pg_sys::AccessShareLock,
         };
         let open = pg_sys::index_open(index, lock as i32);
         let method = (*(*open).rd_rel).relam;

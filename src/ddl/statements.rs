@@ -194,12 +194,58 @@ unsafe fn relation_of(name: *mut pg_sys::RangeVar) -> pg_sys::Oid {
     }
 }
 
-/// INSERT … ON CONFLICT looks for btree indexes when its first row comes.
+/// The executor takes comparisons of rows for conditions of btree indexes only, and INSERT … ON CONFLICT
+/// looks for btree indexes when its first row comes.
 ///
 /// # Safety
 /// `plan` must be the plan of a query that is about to run.
 #[pg_guard]
-pub(super) unsafe extern "C-unwind" fn disguise_conflicts(plan: *mut pg_sys::PlannedStmt) {
+pub(super) unsafe extern "C-unwind" fn disguise_for_query(plan: *mut pg_sys::PlannedStmt) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        disguise_compared(plan);
+        disguise_conflicts(plan);
+    }
+}
+
+/// Shows those indexes as btree that a scan of the plan searches by a comparison of rows, when it is begun:
+/// also for rows that are looked at again after another transaction has changed them.
+///
+/// # Safety
+/// As for [`disguise_for_query`].
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn disguise_compared(plan: *mut pg_sys::PlannedStmt) {
+    // SAFETY: the caller's promise: subplans are plans.
+    unsafe {
+        let tops = pgrx::PgList::<pg_sys::Plan>::from_pg((*plan).subplans);
+        for top in tops.iter_ptr().chain([(*plan).planTree]) {
+            each_plan(top, &mut |node| {
+                let (index, conditions) = match node.type_ {
+                    pg_sys::NodeTag::T_IndexScan => {
+                        let scan = &*std::ptr::from_ref(node).cast::<pg_sys::IndexScan>();
+                        (scan.indexid, scan.indexqual)
+                    }
+                    pg_sys::NodeTag::T_IndexOnlyScan => {
+                        let scan = &*std::ptr::from_ref(node).cast::<pg_sys::IndexOnlyScan>();
+                        (scan.indexid, scan.indexqual)
+                    }
+                    pg_sys::NodeTag::T_BitmapIndexScan => {
+                        let scan = &*std::ptr::from_ref(node).cast::<pg_sys::BitmapIndexScan>();
+                        (scan.indexid, scan.indexqual)
+                    }
+                    _ => return,
+                };
+                let conditions = pgrx::PgList::<pg_sys::Node>::from_pg(conditions);
+                let mut conditions = conditions.iter_ptr();
+                if conditions.any(|node| (*node).type_ == pg_sys::NodeTag::T_RowCompareExpr) {
+                    indexes::disguise_index(index, Hold::Reading);
+                }
+            });
+        }
+    }
+}
+
+unsafe fn disguise_conflicts(plan: *mut pg_sys::PlannedStmt) {
     // SAFETY: the caller's promise: subplans and range table are lists of what they say.
     unsafe {
         if (*plan).commandType == pg_sys::CmdType::CMD_SELECT && !(*plan).hasModifyingCTE {
@@ -217,6 +263,30 @@ pub(super) unsafe extern "C-unwind" fn disguise_conflicts(plan: *mut pg_sys::Pla
                     indexes::disguise((*entry).relid, Hold::Open);
                 }
             }
+        }
+    }
+}
+
+/// Calls `f` with a plan and those below it.
+unsafe fn each_plan(plan: *mut pg_sys::Plan, f: &mut impl FnMut(&pg_sys::Plan)) {
+    use pg_sys::NodeTag::*;
+    // SAFETY: the callers pass a plan, or null; each tag says what the node is.
+    unsafe {
+        let Some(node) = plan.as_ref() else { return };
+        f(node);
+        each_plan(node.lefttree, f);
+        each_plan(node.righttree, f);
+        let others = match node.type_ {
+            T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
+            T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
+            T_BitmapAnd => (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans,
+            T_BitmapOr => (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans,
+            T_SubqueryScan => return each_plan((*plan.cast::<pg_sys::SubqueryScan>()).subplan, f),
+            T_CustomScan => (*plan.cast::<pg_sys::CustomScan>()).custom_plans,
+            _ => return,
+        };
+        for other in pgrx::PgList::<pg_sys::Plan>::from_pg(others).iter_ptr() {
+            each_plan(other, f);
         }
     }
 }

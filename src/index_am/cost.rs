@@ -71,7 +71,11 @@ unsafe fn describe(
         let bytes = info.tuples as u64 * (width(relation) + ENTRY_OVERHEAD);
         info.pages = size::pages(bytes).max(1);
         info.tree_height = height(info.pages);
-        if !index.is_ordered() {
+        if index.is_ordered() {
+            // The planner has comparisons of rows for btree only, and before 18 the search for the ends of a
+            // column, which `scan::amgettuple` answers.
+            info.relam = pg_sys::BTREE_AM_OID;
+        } else {
             info.sortopfamily = std::ptr::null_mut();
         }
         pg_sys::index_close(relation, pg_sys::NoLock as i32);

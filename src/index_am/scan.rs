@@ -295,6 +295,12 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
     let direction = pg::direction(direction);
     // SAFETY: PostgreSQL passes a scan of ours that was begun with a table and a snapshot.
     unsafe {
+        // Before 18, the planner looks for the ends of btree indexes only, and takes those of the statistics
+        // where there is no answer.
+        let kind = (*(*scan).xs_snapshot).snapshot_type;
+        if cfg!(not(feature = "pg18")) && kind == pg_sys::SnapshotType::SNAPSHOT_NON_VACUUMABLE {
+            return false;
+        }
         let state = state(scan);
         state.begin(scan);
         let with_rows = !(*scan).xs_want_itup || state.doubtful;

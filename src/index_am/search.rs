@@ -255,8 +255,9 @@ unsafe fn bounded(
         if condition.has(pg_sys::SK_ROW_HEADER) {
             if rows.is_none() && index.is_ordered() {
                 // SAFETY: the callers' promise.
-                rows = unsafe { row_ranges(index, condition, prefix) };
-                condition.said |= rows.is_some();
+                let (ranges, whole) = unsafe { row_ranges(index, condition, prefix) };
+                rows = ranges;
+                condition.said |= whole;
             }
             continue;
         }
@@ -290,22 +291,35 @@ unsafe fn one_range(column: &Column, condition: &Condition, prefix: &[u8]) -> Op
     }
 }
 
-/// The ranges of a comparison of rows whose columns are the index's next ones.
-unsafe fn row_ranges(index: &Index, condition: &Condition, prefix: &[u8]) -> Option<Vec<KeyRange>> {
-    let comparison = condition.comparison()?;
+/// The ranges that a comparison of rows leaves, if any, by those of its first columns that are the
+/// index's next ones; and whether that is all of it.
+unsafe fn row_ranges(
+    index: &Index,
+    condition: &Condition,
+    prefix: &[u8],
+) -> (Option<Vec<KeyRange>>, bool) {
+    let Some(comparison) = condition.comparison() else { return (None, false) };
     // SAFETY: the argument of a row header is its members, of which the last is marked.
     let members = unsafe { members(&condition.key) };
     let mut operands: Vec<(Order, Option<Vec<u8>>)> = Vec::new();
     for (place, member) in members.iter().enumerate() {
         let at = condition.column + place;
-        let column = index.columns.get(at).filter(|_| member.sk_attno as usize == at + 1)?;
-        let codec = operand(column, member)?;
+        let column = index.columns.get(at).filter(|_| member.sk_attno as usize == at + 1);
+        let Some((column, codec)) = column.and_then(|c| Some((c, operand(c, member)?))) else {
+            break;
+        };
         let null = member.sk_flags & pg_sys::SK_ISNULL as i32 != 0;
         // SAFETY: the operand is of the type that the key says.
         let cell = (!null).then(|| unsafe { cell(&codec, column.order, member.sk_argument) });
         operands.push((column.order, cell));
     }
-    Some(KeyRange::compare_row_cells(prefix, comparison, &operands))
+    if operands.is_empty() {
+        return (None, false);
+    }
+    let whole = operands.len() == members.len();
+    // Rows that are equal so far are decided by the columns that are left.
+    let comparison = if whole { comparison } else { comparison.or_equal() };
+    (Some(KeyRange::compare_row_cells(prefix, comparison, &operands)), whole)
 }
 
 /// The members of a comparison of rows.

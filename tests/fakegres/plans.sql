@@ -29,6 +29,9 @@ EXPLAIN (COSTS OFF) SELECT * FROM large ORDER BY id LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT * FROM large ORDER BY id DESC LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT max(amount) FROM large;
 EXPLAIN (COSTS OFF) SELECT * FROM large WHERE state = 7 ORDER BY id LIMIT 20;
+-- The page behind a row.
+EXPLAIN (COSTS OFF) SELECT * FROM large WHERE (state, id) > (7, 990007) ORDER BY state, id LIMIT 20;
+EXPLAIN (COSTS OFF) SELECT * FROM large WHERE (state, id) < (7, 990007) ORDER BY state DESC, id DESC LIMIT 20;
 -- The index has all that is asked for.
 EXPLAIN (COSTS OFF) SELECT customer, amount FROM large WHERE amount BETWEEN 100 AND 110;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM large WHERE state = 7;

@@ -46,6 +46,15 @@ impl Comparison {
         }
     }
 
+    /// What the first columns of a row comparison must be for the others to decide it.
+    pub fn or_equal(self) -> Comparison {
+        match self {
+            Comparison::Less => Comparison::LessEqual,
+            Comparison::Greater => Comparison::GreaterEqual,
+            same => same,
+        }
+    }
+
     /// What the columns before the last one of a row comparison must be for it to be decided there.
     fn strict(self) -> Comparison {
         match self {
