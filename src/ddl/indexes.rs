@@ -338,9 +338,8 @@ unsafe fn put_on(index: pg_sys::Oid, hold: Hold) {
     // SAFETY: the caller's promise.
     unsafe {
         let lock = match hold {
-            Hold::Loose => pg_sys::AccessShareLock,
+            Hold::Loose | Hold::Reading => pg_sys::AccessShareLock,
             Hold::Open => pg_sys::RowExclusiveLock,
-            Hold::Reading => pg_sys::AccessShareLock,
         };
         let open = pg_sys::index_open(index, lock as i32);
         let method = (*(*open).rd_rel).relam;
