@@ -89,11 +89,11 @@ unsafe fn prepare_index(
         if !pg::is_fakegres(table) {
             return with_btree(statement, &NAME_OURS, read_only);
         }
-        if names_btree(statement, text) {
-            notice!("the index gets the access method fakegres_index, which is ordered like btree");
-        }
         let columns = pgrx::PgList::<pg_sys::IndexElem>::from_pg(index.indexParams);
         let hashable = columns.len() == 1 && index.indexIncludingParams.is_null() && !index.unique;
+        if names_btree(statement, text) || hashable && is_method(index, c"hash") {
+            notice!("the index gets the access method fakegres_index, which is ordered like btree");
+        }
         let names: &[&CStr] = if hashable { &STAND_FOR_OURS } else { &NAME_OURS };
         with_btree(statement, names, read_only)
     }
@@ -108,8 +108,7 @@ unsafe fn with_btree(
     // SAFETY: the callers' promise; the new name lives in the statement's memory.
     unsafe {
         let index = (*statement).utilityStmt.cast::<pg_sys::IndexStmt>();
-        let method = (*index).accessMethod;
-        if method.is_null() || !replaced.contains(&CStr::from_ptr(method)) {
+        if !replaced.iter().any(|name| is_method(&*index, name)) {
             return statement;
         }
         let statement = if read_only {
@@ -121,6 +120,12 @@ unsafe fn with_btree(
         (*index).accessMethod = pg_sys::pstrdup(c"btree".as_ptr());
         statement
     }
+}
+
+unsafe fn is_method(index: &pg_sys::IndexStmt, name: &CStr) -> bool {
+    let method = index.accessMethod;
+    // SAFETY: the name of an access method is a string, or missing.
+    !method.is_null() && unsafe { CStr::from_ptr(method) } == name
 }
 
 /// Whether the user wrote USING btree: the parser leaves no trace of that.
