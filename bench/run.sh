@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fakegres beside heap on one server, in one run: `make bench`. See bench/measure.py and
-# bench/indexes.py for what is measured and how, and bench/redis.py and bench/fdb.py for what STORE=redis
-# and STORE=fdb add; BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
+# bench/indexes.py for what is measured and how, and bench/redis.py, bench/fdb.py and bench/round_trips.py for
+# what STORE=redis and STORE=fdb add; BENCH_ROWS, BENCH_REPEAT, BENCH_SECONDS and BENCH_CLIENTS make it larger.
 
 # shellcheck source=scripts/cluster.sh
 . "$(dirname "$0")/../scripts/cluster.sh"
@@ -41,4 +41,14 @@ if [ "$STORE" = fdb ] && [ "$AM" = fakegres ]; then
   fdbcli=$(fdb_cli)
   python3 "$root/bench/fdb.py" "$(target_dir)/release/examples/raw" "$(fdb_library)" "$(fdb_cluster_file "$name")" \
     "$(fdb_namespace "$name")" ${fdbcli:+"$fdbcli"}
+  if fdb_is_private; then
+    cluster_destroy "$name"
+    FDB_DELAYED=1
+    cluster_create "$name" "autovacuum = off"
+    cluster_start "$name"
+    psql -X -q -c 'CREATE EXTENSION fakegres_am'
+    python3 "$root/bench/round_trips.py" "$(fdb_delay_file "$name")"
+  else
+    warn "round trips are not counted: nothing can be put between here and a FoundationDB that is not ours"
+  fi
 fi

@@ -6,10 +6,15 @@
 # (FDBCLI), each PostgreSQL cluster gets a FoundationDB of one process of its own, which tests may kill.
 # STORE=fdb-standin takes the tests' own stand-in (crates/fdb-standin), a server in memory beside the
 # PostgreSQL cluster: it proves the engine's code, not FoundationDB.
+#
+# FDB_DELAYED=1 starts either of them, if it is ours, behind scripts/delay.py: every reply is late by as many
+# milliseconds as fdb_delay_file says, at first none. Whoever knows the delay can count round trips.
 
 fdb_dir() { echo "$(cluster_dir "$1")/fdb"; }
 fdb_socket() { echo "$(socket_dir "$1")/fdb"; }
 fdb_pid() { cat "$(fdb_dir "$1")/pid" 2>/dev/null; }
+fdb_delay_file() { echo "$(fdb_dir "$1")/delay"; }
+fdb_is_delayed() { [ -e "$(fdb_delay_file "$1")" ]; }
 
 fdb_given_file() { echo "${FDB_CLUSTER_FILE:-/etc/foundationdb/fdb.cluster}"; }
 
@@ -73,9 +78,25 @@ fdb_settings() {
   fi
 }
 
-fdb_running() {
+fdb_running() { fdb_runs "$1" pid; }
+
+# fdb_runs NAME FILE: whether the process whose number is in a file of fdb_dir runs, and from there.
+fdb_runs() {
   local pid
-  pid=$(fdb_pid "$1") && [ "/proc/$pid/cwd" -ef "$(fdb_dir "$1")" ]
+  pid=$(cat "$(fdb_dir "$1")/$2" 2>/dev/null) && [ "/proc/$pid/cwd" -ef "$(fdb_dir "$1")" ]
+}
+
+# fdb_delay NAME HERE THERE: passes on what comes to one address to another, and holds replies back.
+fdb_delay() {
+  local dir
+  dir=$(fdb_dir "$1")
+  ! fdb_runs "$1" delay.pid || return 0
+  # The server's user need not be able to read the checkout.
+  # shellcheck disable=SC2154 # postgres.sh, which cluster.sh sources before, says where the root is
+  install -m 644 "$root/scripts/delay.py" "$dir/"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  as_server sh -c 'cd "$1" && echo $$ > delay.pid && exec python3 delay.py "$2" "$3" delay' \
+    delay "$dir" "$2" "$3" >"$dir/delay.log" 2>&1 </dev/null 8>&- 9>&- &
 }
 
 # Builds the stand-in, and copies it to where the server's user can read it.
@@ -96,33 +117,48 @@ fdb_standin_start() {
   mkdir -p "$dir" "$(socket_dir "$1")"
   fdb_standin_build "$dir"
   ! is_root || chown postgres "$dir" "$(socket_dir "$1")"
-  rm -f "$dir/pid" "$(fdb_socket "$1")"
+  rm -f "$dir/pid" "$(fdb_socket "$1")" "$(fdb_socket "$1").late"
   # shellcheck disable=SC2016 # expanded by the inner shell
   as_server sh -c 'cd "$1" && echo $$ > pid && exec ./fdb-standin serve "$2" "$1/fdb.cluster"' \
     standin "$dir" "$(fdb_socket "$1")" >"$dir/log" 2>&1 </dev/null 8>&- 9>&- &
+  fdb_wait_for_socket "$1" "$(fdb_socket "$1")"
+  if fdb_is_delayed "$1"; then
+    fdb_delay "$1" "$(fdb_socket "$1").late" "$(fdb_socket "$1")"
+    fdb_wait_for_socket "$1" "$(fdb_socket "$1").late"
+    sed -i 's/$/.late/' "$dir/fdb.cluster"
+  fi
+}
+
+fdb_wait_for_socket() {
   for _ in {1..400}; do
-    [ ! -S "$(fdb_socket "$1")" ] || return 0
+    [ ! -S "$2" ] || return 0
     sleep 0.05
   done
-  die "the stand-in of cluster $1 did not start; its log is $dir/log"
+  die "the stand-in of cluster $1 did not start; its logs are in $(fdb_dir "$1")"
 }
 
 # A FoundationDB of one process, which keeps what it acknowledged on disk.
 fdb_private_start() {
-  local dir port
+  local dir public behind
   dir=$(fdb_dir "$1")
   mkdir -p "$dir/data" "$dir/log"
   if [ ! -s "$dir/fdb.cluster" ]; then
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    echo "fakegres:private@127.0.0.1:$port" > "$dir/fdb.cluster"
+    read -r public behind <<< "$(fdb_free_ports)"
+    echo "fakegres:private@127.0.0.1:$public" > "$dir/fdb.cluster"
+    # Where it listens itself, if others reach it late.
+    echo "$behind" > "$dir/behind"
   fi
   ! is_root || chown -R postgres "$dir"
+  public=127.0.0.1:$(sed 's/.*://' "$dir/fdb.cluster") behind=public
+  if fdb_is_delayed "$1"; then
+    behind=127.0.0.1:$(cat "$dir/behind")
+    fdb_delay "$1" "$public" "$behind"
+  fi
   if ! fdb_running "$1"; then
-    port=$(sed 's/.*://' "$dir/fdb.cluster")
     rm -f "$dir/pid"
     # shellcheck disable=SC2016 # expanded by the inner shell
-    as_server sh -c 'cd "$1" && echo $$ > pid && exec "$2" -p "127.0.0.1:$3" -C fdb.cluster -d data -L log --memory 4GiB --cache-memory 512MiB' \
-      fdb "$dir" "$(fdb_server)" "$port" >"$dir/out" 2>&1 </dev/null 8>&- 9>&- &
+    as_server sh -c 'cd "$1" && echo $$ > pid && exec "$2" -p "$3" -l "$4" -C fdb.cluster -d data -L log --memory 4GiB --cache-memory 512MiB' \
+      fdb "$dir" "$(fdb_server)" "$public" "$behind" >"$dir/out" 2>&1 </dev/null 8>&- 9>&- &
   fi
   for _ in {1..100}; do
     if [ ! -e "$dir/configured" ] && fdb_private_cli "$1" 'configure new single ssd' | grep -Eq 'Database created|already exists'; then
@@ -134,9 +170,20 @@ fdb_private_start() {
   die "the FoundationDB of cluster $1 did not start; its output is $dir/out"
 }
 
+fdb_free_ports() {
+  python3 -c 'import socket
+ends = [socket.socket() for _ in range(2)]
+for end in ends: end.bind(("127.0.0.1", 0))
+print(*(end.getsockname()[1] for end in ends))'
+}
+
 fdb_private_cli() { "$(fdb_cli)" -C "$(fdb_dir "$1")/fdb.cluster" --timeout 5 --exec "$2" 2>&1 || true; }
 
 fdb_start() {
+  if [ "${FDB_DELAYED:-0}" = 1 ] && ! fdb_is_delayed "$1"; then
+    mkdir -p "$(fdb_dir "$1")"
+    echo 0 > "$(fdb_delay_file "$1")"
+  fi
   case $STORE in
     fdb)
       need_fdb
@@ -146,11 +193,15 @@ fdb_start() {
   esac
 }
 
-# Ends the stand-in or the private FoundationDB, by the process id that it wrote itself.
+# Ends the stand-in or the private FoundationDB, and who holds its replies back, by the process ids that they
+# wrote themselves.
 fdb_end() {
-  fdb_running "$1" || return 0
-  kill -KILL "$(fdb_pid "$1")"
-  while fdb_running "$1"; do sleep 0.02; done
+  local file
+  for file in pid delay.pid; do
+    fdb_runs "$1" "$file" || continue
+    kill -KILL "$(cat "$(fdb_dir "$1")/$file")"
+    while fdb_runs "$1" "$file"; do sleep 0.02; done
+  done
 }
 
 # Removes what a cluster left in FoundationDB, if there is somebody to ask.

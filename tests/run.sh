@@ -21,9 +21,9 @@ suites=("$@") also_on_redis=() also_on_fdb=()
 if [ "${#suites[@]}" -eq 0 ]; then
   case $STORE in
     redis) suites=(sql isolation fakegres bank long crash) ;;
-    fdb) suites=(sql isolation fakegres bank long crash) ;;
-    fdb-standin) suites=(sql bank long) ;;
-    *) suites=(cargo lint sql isolation fakegres dump bank long crash trouble) also_on_redis=(sql isolation bank crash) also_on_fdb=(sql bank long) ;;
+    fdb) suites=(sql isolation fakegres bank long crash trouble) ;;
+    fdb-standin) suites=(sql bank long trouble) ;;
+    *) suites=(cargo lint sql isolation fakegres dump bank long crash trouble) also_on_redis=(sql isolation bank crash) also_on_fdb=(sql bank long trouble) ;;
   esac
 fi
 [ "$AM" = fakegres ] || also_on_redis=() also_on_fdb=()

@@ -372,10 +372,12 @@ impl State {
         entries.min(fitting(row)).clamp(FIRST_BATCH, FIRST_ROWS)
     }
 
-    /// How many entries the first page of a cursor has: one more than are wanted shows whether there
-    /// are others. Where it is not known how many those are, the page has the next batch, too.
+    /// How many entries the first page of a cursor has: one more than are wanted, or than a key of a
+    /// unique index has, shows whether there are others. Where it is not known how many those are, the
+    /// page has the next batch, too.
     fn first_rows(&self) -> usize {
         match self.expected.flatten() {
+            _ if self.search.points => 2,
             Some(expected) if expected.exact || expected.entries > FIRST_BATCH => self.want + 1,
             _ => (self.want * growth(self.begun().local)).min(LARGEST_BATCH) + 1,
         }

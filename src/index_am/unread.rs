@@ -5,7 +5,8 @@
 //! where a look at each entry would be a round trip for each index of each row, it is written first,
 //! and the looks are made together: when there are enough of them, before anything else can run in
 //! this transaction, and when the statement's rows are through. Were a look forgotten, the commit would
-//! refuse.
+//! refuse. They show what was there at or after the moment at which the rows were seen: entries change only with
+//! their rows, and of those the commit sees to it that they did not change since.
 
 use std::rc::Rc;
 
@@ -142,7 +143,7 @@ pub(super) fn look(active: &mut Active) -> Result<()> {
         return Ok(());
     }
     let keys: Vec<&[u8]> = here.iter().map(|unread| &unread.key[..]).collect();
-    active.store.look_ahead(&keys)?;
+    active.store.look_ahead_of_own(&keys)?;
     here.iter().try_for_each(|unread| unread.settle(active))
 }
 

@@ -17,8 +17,10 @@ use crate::table_am::{fetch::nobody_to_wait_for, parallel};
 use crate::transaction;
 use crate::{compat, pg};
 
-/// Rows of the first page: a LIMIT 1 or an EXISTS needs no more.
+/// Rows of the first page: a LIMIT 1 or an EXISTS needs no more. Over a network so many that small tables
+/// are read at once: a round trip takes longer than they do.
 const FIRST_ROWS: usize = 64;
+const FIRST_ROWS_AWAY: usize = 256;
 /// Rows and bytes of a page once a scan is known to be long.
 const MAX_ROWS: usize = 4096;
 const MAX_BYTES: usize = 512 << 10;
@@ -242,7 +244,8 @@ impl State {
     /// no share left.
     unsafe fn open(&mut self, parallel: pg_sys::ParallelTableScanDesc) -> bool {
         if parallel.is_null() {
-            self.open_range(self.bounds, FIRST_ROWS);
+            let local = transaction::with(|active| active.session.store.limits().local);
+            self.open_range(self.bounds, if local { FIRST_ROWS } else { FIRST_ROWS_AWAY });
             return true;
         }
         // SAFETY: a parallel scan's shared state is as parallelscan_initialize left it.

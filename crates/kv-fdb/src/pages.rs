@@ -15,14 +15,16 @@ use crate::runs;
 use crate::value::Stored;
 use crate::view::{Pending, View};
 
-/// Most keys of one call whose values are remembered for a commit.
+/// Most keys of one call whose values are remembered for a commit, and most entries of a page of a range
+/// that is read to its end: a small table, of which a row may be about to change.
 const REMEMBERED: usize = 64;
+const REMEMBERED_OF_RANGE: usize = 256;
 
 /// Bytes that a server has in one reply.
 const REPLY: usize = 80_000;
 
-/// Most entries of a page that looks a key up.
-const LOOKUP: usize = 4;
+/// Most entries that a page may have which probably looks a key up. Many of them have one.
+const LOOKUP: usize = 16;
 
 /// A page that was asked for.
 pub(crate) struct Started {
@@ -88,6 +90,12 @@ pub(crate) async fn finish(
         ask_for_rest(client, &view, key, &stored, &mut pending);
         bytes += key.len() + stored.length();
         taken += 1;
+    }
+    if !values.more() && values.len() <= REMEMBERED_OF_RANGE {
+        let mut recent = client.recent.borrow_mut();
+        for entry in values.iter() {
+            recent.note(entry.key(), stamp.version, Some(entry.value()));
+        }
     }
     let longs = Longs::arrive(pending).await?;
     Ok(Range { view, stamp, values, taken, longs })

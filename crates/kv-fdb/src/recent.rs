@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kv::Version;
 
 /// Most keys and bytes that are remembered.
-const KEYS: usize = 512;
+const KEYS: usize = 1024;
 const BYTES: usize = 1 << 20;
 
 /// Stored values by their stored keys, and the version at which each was read.

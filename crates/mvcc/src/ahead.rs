@@ -90,11 +90,26 @@ impl Transaction {
     /// Reads the current slots of keys that [`Transaction::newest_ahead`] will be asked for, with one
     /// round trip.
     pub fn look_ahead(&mut self, keys: &[&[u8]]) -> Result<()> {
+        self.look_ahead_since(None, keys)
+    }
+
+    /// As [`Transaction::look_ahead`], of keys that nobody else writes as long as what this transaction has
+    /// seen is true at its commit: any state at or after all of that will do.
+    pub fn look_ahead_of_own(&mut self, keys: &[&[u8]]) -> Result<()> {
+        // Own rows of version zero may have gone to the store since.
+        let since = Some(self.latest.get()).filter(|_| !self.bulk.used);
+        self.look_ahead_since(since, keys)
+    }
+
+    fn look_ahead_since(&mut self, since: Option<Version>, keys: &[&[u8]]) -> Result<()> {
         let slots: Vec<Vec<u8>> = keys.iter().map(|key| key::current(key)).collect();
         let wanted: Vec<&[u8]> = slots.iter().map(Vec::as_slice).collect();
         let mut page = std::mem::take(&mut self.ahead.page);
         self.ahead.places.clear();
-        let stamp = self.store.get_many(&wanted, &mut page, &*self.env)?;
+        let stamp = match since {
+            Some(since) => self.store.get_many_since(since, &wanted, &mut page, &*self.env)?,
+            None => self.store.get_many(&wanted, &mut page, &*self.env)?,
+        };
         self.observe(stamp);
         self.ahead.page = page;
         self.ahead.version = stamp.version;
