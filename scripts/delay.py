@@ -55,11 +55,13 @@ def hold_back(server, late, file):
     """Puts what comes into a queue with when it is to go on; an empty reply is the end."""
     answer = b" "
     while answer:
+        due = time.monotonic()
         try:
             answer = server.recv(CHUNK)
-        except OSError:
+            due = time.monotonic() + milliseconds(file) / 1000
+        except (OSError, ValueError):
             answer = b""
-        late.put((time.monotonic() + milliseconds(file) / 1000, answer))
+        late.put((due, answer))
 
 
 def deliver(late, client, server):

@@ -114,6 +114,8 @@ fdb_standin_start() {
   local dir
   dir=$(fdb_dir "$1")
   ! fdb_running "$1" || return 0
+  # One that died by itself left who holds its replies back.
+  fdb_end "$1"
   mkdir -p "$dir" "$(socket_dir "$1")"
   fdb_standin_build "$dir"
   ! is_root || chown postgres "$dir" "$(socket_dir "$1")"

@@ -108,6 +108,7 @@ unsafe fn load(relation: pg_sys::Relation) -> Rc<Table> {
 struct Published {
     at: Version,
     copied: bool,
+    whole: Version,
 }
 
 impl Table {
@@ -152,19 +153,22 @@ impl Table {
                     Error::Corrupt(format!("the store does not have space {}", self.space.0))
                 })
             })?;
-        self.published.set(Some(Published { at: found.published, copied: found.record.copied }));
-        Ok(found.published)
+        let (at, whole) = (found.published, Version(found.record.whole));
+        self.published.set(Some(Published { at, copied: found.record.copied, whole }));
+        Ok(at)
     }
 
-    /// Whether what the running transaction reads is all in an index that was published when this
-    /// says: a moment before that has rows that it does not know.
+    /// Whether what the running transaction reads is all in this index: a moment before it was
+    /// published, or before what was written while it was built had its entries, has rows that it
+    /// does not know.
     pub(crate) fn is_usable(&self, active: &Active, moment: Option<Version>) -> kv::Result<bool> {
         let published = match self.published_at(active) {
             // The primary has dropped it.
             Err(Error::Corrupt(_)) if standby::is_one() => return Ok(false),
             found => found?,
         };
-        Ok(moment.is_none_or(|moment| published > Version::ZERO && published <= moment))
+        let whole = self.published.get().map_or(published, |known| known.whole.max(published));
+        Ok(moment.is_none_or(|moment| published > Version::ZERO && whole <= moment))
     }
 
     /// First key of the table's rows, and first key after them.

@@ -158,7 +158,7 @@ unsafe fn make_space(relation: pg_sys::Relation) {
         for space in mapping::remove_all(oid) {
             transaction::with(|active| active.drop_space(space));
         }
-        let record = Record { table: oid.to_u32(), kind: Kind::Index, copied: false };
+        let record = Record::new(oid.to_u32(), Kind::Index);
         let space = transaction::with(|active| active.create_space(record)).or_raise();
         mapping::insert(compat::locator(relation), oid, space);
         (*relation).rd_amcache = std::ptr::null_mut();

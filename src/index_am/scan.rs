@@ -605,8 +605,10 @@ impl State {
             layout: LAYOUT,
         };
         let KeyRange { start, end } = range;
-        // A store may find a single key sooner than what lies in a range.
-        let end = if self.search.points { [&start[..], &[0]].concat() } else { end };
+        // A store may find a single key sooner than what lies in a range. Behind the key there may be
+        // nothing left to look for.
+        let point = || [&start[..], &[0]].concat();
+        let end = if self.search.points { end.min(point()) } else { end };
         let mut cursor = Scan::new(start, end, begun.at, options);
         if takes_snapshot {
             cursor = cursor.taking_snapshot();

@@ -5,12 +5,12 @@
 //! where a look at each entry would be a round trip for each index of each row, it is written first,
 //! and the looks are made together: when there are enough of them, before anything else can run in
 //! this transaction, and when the statement's rows are through. Were a look forgotten, the commit would
-//! refuse. They show what was there at or after the moment at which the rows were seen: entries change only with
-//! their rows, and of those the commit sees to it that they did not change since.
+//! refuse. A few looks are content with what this transaction has seen, which saves a round trip: entries change
+//! with their rows, which are locked, and otherwise only when an index is made.
 
 use std::rc::Rc;
 
-use kv::Result;
+use kv::{Result, Version};
 use mvcc::{Base, Change, WriteId};
 use pgrx::prelude::*;
 use relation::{RowId, entry};
@@ -24,6 +24,10 @@ use crate::transaction::{self, Active};
 
 /// How many places are looked at together.
 const TOGETHER: usize = 512;
+
+/// How many at most at a moment that has passed. Each that somebody else may have changed since is looked at
+/// again, alone.
+const FEW: usize = 16;
 
 /// Entries of which it is not known what was there before.
 #[derive(Default)]
@@ -142,18 +146,27 @@ pub(super) fn look(active: &mut Active) -> Result<()> {
     if here.is_empty() {
         return Ok(());
     }
+    let zeros = here.iter().map(|unread| unread.stored.zero(active));
+    let zeros = zeros.collect::<Result<Vec<_>>>()?;
     let keys: Vec<&[u8]> = here.iter().map(|unread| &unread.key[..]).collect();
-    active.store.look_ahead_of_own(&keys)?;
-    here.iter().try_for_each(|unread| unread.settle(active))
+    // What was built into an index is there since it was published.
+    match zeros.iter().max() {
+        Some(published) if here.len() <= FEW => active.store.look_back_at(*published, &keys)?,
+        _ => active.store.look_ahead(&keys)?,
+    }
+    here.iter().zip(zeros).try_for_each(|(unread, zero)| unread.settle(active, zero))
 }
 
 impl UnreadEntry {
     /// Says what the store holds in the entry's place.
-    fn settle(&self, active: &mut Active) -> Result<()> {
-        let zero = self.stored.zero(active)?;
+    fn settle(&self, active: &mut Active, zero: Version) -> Result<()> {
         let mut page = active.store.page();
         let holds = |version| changes::none_since(version, &self.key);
-        let newest = active.store.committed_ahead(&self.key, zero, &mut page, holds)?;
+        let mut newest = active.store.committed_ahead(&self.key, zero, &mut page, holds)?;
+        if matches!(self.kind, Kind::Taken) && !newest.exists() {
+            // No check of the commit's proves that there is none.
+            newest = active.store.committed_ahead(&self.key, zero, &mut page, |_| false)?;
+        }
         active.store.rebase(&self.key, newest.base());
         let body = newest.exists().then(|| &page.value(0)[mvcc::HEADER..]);
         let before = match body {

@@ -12,13 +12,14 @@ use std::rc::Rc;
 use kv::{Direction, Error, Result, Version};
 use mvcc::{Change, Found, Options, Scan, ScanOptions, Snapshot, Transaction};
 use pgrx::prelude::*;
-use relation::{RowId, entry, key};
+use relation::{RowId, entry, key, space};
 
 use super::build::{self, Bucket};
 use super::form::Former;
 use super::index::{self, Copied, Entry, Index, Rule};
 use super::insert::LAYOUT;
 use super::maintain::Row;
+use crate::changes::Changes;
 use crate::error::{OrRaise, raise_in};
 use crate::table::{self, Table};
 use crate::table_am::relation::for_each_row;
@@ -395,7 +396,17 @@ pub(crate) unsafe fn repair(heap: pg_sys::Relation, relation: pg_sys::Relation) 
             });
         }
         former.end();
+        transaction::with(|active| complete(active, &index)).or_raise();
     }
+}
+
+/// What was mended is newer than the rows, and what rows were before they were changed beside the build is
+/// nowhere. PostgreSQL waits for the snapshots that are older than its own; of the others, some may be older
+/// than this moment. They must not search the index.
+fn complete(active: &Active, index: &Index) -> Result<()> {
+    let (store, env) = (&*active.session.store, &*active.session.env);
+    let now = store.read_version(env)?.version;
+    space::complete(transaction::database(), index.stored.space, now, store, env)
 }
 
 unsafe fn mend(
@@ -449,7 +460,11 @@ unsafe fn try_mend(
         }
         (None, _) => {}
     }
-    change.txn.commit().map(drop)
+    let changes = Changes::of(change.txn.written_keys());
+    if let Some(version) = change.txn.commit()? {
+        changes.happened(version);
+    }
+    Ok(())
 }
 
 /// Two rows have one key: the index cannot become valid.

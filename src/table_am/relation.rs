@@ -26,7 +26,7 @@ pub(super) unsafe extern "C-unwind" fn relation_set_new_filelocator(
         transaction::check_writable();
         let (new, old) = (compat::from_raw(&*locator), compat::locator(relation));
         let oid = (*relation).rd_id;
-        let record = Record { table: oid.to_u32(), kind: Kind::Table, copied: false };
+        let record = Record::new(oid.to_u32(), Kind::Table);
         let space = transaction::with(|active| {
             active.touch(oid);
             active.create_space(record)
@@ -68,7 +68,7 @@ pub(super) unsafe extern "C-unwind" fn relation_nontransactional_truncate(
             let locator = compat::locator(relation);
             let oid = (*relation).rd_id;
             forget(locator, oid);
-            let record = Record { table: oid.to_u32(), kind: Kind::Table, copied: false };
+            let record = Record::new(oid.to_u32(), Kind::Table);
             let space = transaction::with(|active| active.create_space(record)).or_raise();
             mapping::insert(locator, oid, space);
             pg_sys::CacheInvalidateRelcache(relation);

@@ -14,7 +14,7 @@ use crate::error::{OrRaise, unsupported};
 use crate::row::{self, LAYOUT};
 use crate::table::{self, Table};
 use crate::table_am::{fetch::nobody_to_wait_for, parallel};
-use crate::transaction;
+use crate::transaction::{self, Active};
 use crate::{compat, pg};
 
 /// Rows of the first page: a LIMIT 1 or an EXISTS needs no more. Over a network so many that small tables
@@ -226,6 +226,12 @@ pub(super) unsafe fn state<'a>(scan: pg_sys::TableScanDesc) -> &'a mut State {
     unsafe { &mut *(*scan.cast::<Descriptor>()).state }
 }
 
+/// A serializable transaction answers for all that it reads, and reads no more than it must.
+fn first_rows(active: &mut Active) -> usize {
+    let near = active.session.store.limits().local || active.store.is_serializable();
+    if near { FIRST_ROWS } else { FIRST_ROWS_AWAY }
+}
+
 /// The first row whose TID is not below one that need not be a row's.
 fn first_at_or_after(tid: Tid) -> RowId {
     let offset = u64::from(tid.offset.saturating_sub(1)).min(relation::row::ROWS_PER_BLOCK);
@@ -244,8 +250,7 @@ impl State {
     /// no share left.
     unsafe fn open(&mut self, parallel: pg_sys::ParallelTableScanDesc) -> bool {
         if parallel.is_null() {
-            let local = transaction::with(|active| active.session.store.limits().local);
-            self.open_range(self.bounds, if local { FIRST_ROWS } else { FIRST_ROWS_AWAY });
+            self.open_range(self.bounds, transaction::with(first_rows));
             return true;
         }
         // SAFETY: a parallel scan's shared state is as parallelscan_initialize left it.

@@ -8,35 +8,43 @@ use kv::Version;
 const KEYS: usize = 1024;
 const BYTES: usize = 1 << 20;
 
-/// Stored values by their stored keys, and the version at which each was read.
+/// Stored values by their stored keys, and the version at which each was read. When there are too many, the
+/// older half is forgotten.
 #[derive(Default)]
 pub(crate) struct Recent {
+    newer: Half,
+    older: Half,
+}
+
+#[derive(Default)]
+struct Half {
     values: HashMap<Vec<u8>, (Version, Option<Vec<u8>>)>,
     bytes: usize,
 }
 
 impl Recent {
-    /// Remembers what was read, unless something newer is remembered. When there is too much of it,
-    /// all else is forgotten.
+    /// Remembers what was read, unless something newer is remembered.
     pub(crate) fn note(&mut self, key: &[u8], at: Version, value: Option<&[u8]>) {
         let size = key.len() + value.map_or(0, <[u8]>::len);
-        if size > BYTES / 8 {
+        if size > BYTES / 16 || self.known(key).is_some_and(|(known, _)| *known >= at) {
             return;
         }
-        if self.values.len() >= KEYS || self.bytes + size > BYTES {
-            self.values.clear();
-            self.bytes = 0;
+        if self.newer.values.len() >= KEYS / 2 || self.newer.bytes + size > BYTES / 2 {
+            self.older = std::mem::take(&mut self.newer);
         }
-        if self.values.get(key).is_none_or(|(known, _)| *known < at) {
-            self.bytes += size;
-            self.values.insert(key.to_vec(), (at, value.map(<[u8]>::to_vec)));
-        }
+        self.newer.bytes += size;
+        self.newer.values.insert(key.to_vec(), (at, value.map(<[u8]>::to_vec)));
     }
 
     /// What the key held when it was read, if that was at or after `since`.
     pub(crate) fn get(&self, key: &[u8], since: Version) -> Option<Option<Vec<u8>>> {
-        let (at, value) = self.values.get(key)?;
+        let (at, value) = self.known(key)?;
         (*at >= since).then(|| value.clone())
+    }
+
+    /// What is in both halves is newer in the newer one.
+    fn known(&self, key: &[u8]) -> Option<&(Version, Option<Vec<u8>>)> {
+        self.newer.values.get(key).or_else(|| self.older.values.get(key))
     }
 }
 
@@ -61,7 +69,9 @@ mod tests {
         let mut recent = Recent::default();
         for i in 0..10_000u32 {
             recent.note(&i.to_be_bytes(), Version(1), Some(&[0; 3000]));
-            assert!(recent.values.len() <= KEYS && recent.bytes <= BYTES);
+            let halves = [&recent.newer, &recent.older];
+            assert!(halves.iter().map(|half| half.values.len()).sum::<usize>() <= KEYS);
+            assert!(halves.iter().map(|half| half.bytes).sum::<usize>() <= BYTES);
         }
         assert!(recent.get(&9_999u32.to_be_bytes(), Version(1)).is_some());
         recent.note(b"large", Version(1), Some(&vec![0; BYTES]));

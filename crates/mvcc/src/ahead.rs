@@ -93,11 +93,11 @@ impl Transaction {
         self.look_ahead_since(None, keys)
     }
 
-    /// As [`Transaction::look_ahead`], of keys that nobody else writes as long as what this transaction has
-    /// seen is true at its commit: any state at or after all of that will do.
-    pub fn look_ahead_of_own(&mut self, keys: &[&[u8]]) -> Result<()> {
+    /// As [`Transaction::look_ahead`], where any state will do that is at or after a version and all that this
+    /// transaction has seen.
+    pub fn look_back_at(&mut self, version: Version, keys: &[&[u8]]) -> Result<()> {
         // Own rows of version zero may have gone to the store since.
-        let since = Some(self.latest.get()).filter(|_| !self.bulk.used);
+        let since = Some(self.latest.get().max(version)).filter(|_| !self.bulk.used);
         self.look_ahead_since(since, keys)
     }
 

@@ -229,6 +229,11 @@ impl Transaction {
             || self.bulk.used
     }
 
+    /// Whether its commit checks all that it has read.
+    pub fn is_serializable(&self) -> bool {
+        self.options.serializable
+    }
+
     /// The keys that have own versions.
     pub fn written_keys(&self) -> impl Iterator<Item = &[u8]> {
         self.writes.slots.keys().map(|slot| &slot[1..])

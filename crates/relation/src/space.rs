@@ -28,6 +28,21 @@ pub struct Record {
     /// published cannot be answered from it.
     #[serde(default)]
     pub copied: bool,
+    /// An index that was built beside writers has what moments from this version on show, and not all of
+    /// what earlier ones do. Zero if it has all since it was published.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub whole: u64,
+}
+
+impl Record {
+    /// Of a space that is filled by whoever makes it.
+    pub fn new(table: u32, kind: Kind) -> Record {
+        Record { table, kind, copied: false, whole: 0 }
+    }
+}
+
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 /// What a space holds.
@@ -74,6 +89,24 @@ pub fn publication(database: u32, space: Space, record: &Record) -> (Vec<u8>, Ve
 
 fn record_key(database: u32, space: Space) -> Vec<u8> {
     plain_key(&Key::SpaceRecord { database, space }.encode())
+}
+
+/// Says that an index which was built beside writers is whole from a version on. When it was published stays
+/// as it is.
+pub fn complete(
+    database: u32,
+    space: Space,
+    whole: Version,
+    store: &dyn Store,
+    env: &dyn Environment,
+) -> Result<()> {
+    let found = find(database, space, store, env)?.ok_or_else(damaged)?;
+    let record = Record { whole: whole.0, ..found.record };
+    let mut batch = Batch::new(CommitId::random(env), Durability::Durable);
+    let key = record_key(database, space);
+    batch.check(&key, found.published);
+    batch.put_versioned(&key, found.published, &[&encode(&record)]);
+    store.commit(&batch, env).map(drop)
 }
 
 /// A space as the store knows it; `None` if it does not.
