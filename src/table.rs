@@ -16,7 +16,7 @@ use crate::compat;
 use crate::ddl::mapping;
 use crate::error::{OrRaise, raise};
 use crate::pg::PerBackend;
-use crate::transaction::{self, Active};
+use crate::transaction::{self, Active, Moment};
 use crate::{settings, standby};
 
 /// A fakegres table, as this backend knows it.
@@ -158,17 +158,25 @@ impl Table {
         Ok(at)
     }
 
-    /// Whether what the running transaction reads is all in this index: a moment before it was
-    /// published, or before what was written while it was built had its entries, has rows that it
-    /// does not know.
-    pub(crate) fn is_usable(&self, active: &Active, moment: Option<Version>) -> kv::Result<bool> {
+    /// Whether what a query reads is all in this index: a moment before it was published, or before what was
+    /// written while it was built had its entries, has rows that it does not know.
+    pub(crate) fn is_usable(&self, active: &Active, moment: &Moment) -> kv::Result<bool> {
         let published = match self.published_at(active) {
             // The primary has dropped it.
             Err(Error::Corrupt(_)) if standby::is_one() => return Ok(false),
             found => found?,
         };
-        let whole = self.published.get().map_or(published, |known| known.whole.max(published));
-        Ok(moment.is_none_or(|moment| published > Version::ZERO && whole <= moment))
+        let whole = self.whole();
+        Ok(match moment {
+            Moment::Any => true,
+            Moment::OfQuery(at) => whole <= *at,
+            Moment::OfTransaction(at) => published > Version::ZERO && whole.max(published) <= *at,
+        })
+    }
+
+    /// From when on the index, of which [`Table::zero`] is known, has all that was written while it was built.
+    pub(crate) fn whole(&self) -> Version {
+        self.published.get().map_or(Version::ZERO, |published| published.whole)
     }
 
     /// First key of the table's rows, and first key after them.

@@ -451,13 +451,30 @@ fn version_as_of(moment: &str) -> Version {
     })
 }
 
-/// The one moment that the running transaction reads, if it reads only one.
-pub(crate) fn moment() -> Option<Version> {
-    // SAFETY: reads PostgreSQL's state of snapshots.
-    let active = unsafe { pg_sys::ActiveSnapshotSet() };
-    let one = uses_one_snapshot() || settings::as_of().is_some();
-    // SAFETY: the active snapshot is live.
-    (one && active).then(|| unsafe { resolve(pg_sys::GetActiveSnapshot()) }.version)
+/// What a query that is planned may read.
+pub(crate) enum Moment {
+    /// One that is yet to come.
+    Any,
+    /// The moment of the query in which a function runs, if the function does not take one of its own.
+    OfQuery(Version),
+    /// The one moment that the transaction reads.
+    OfTransaction(Version),
+}
+
+/// What the query that is being planned may read.
+pub(crate) fn moment() -> Moment {
+    // SAFETY: reads PostgreSQL's state of snapshots; the active snapshot is live.
+    let Some(snapshot) = (unsafe {
+        if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot().as_ref() } else { None }
+    }) else {
+        return Moment::Any;
+    };
+    if uses_one_snapshot() || settings::as_of().is_some() {
+        // SAFETY: as above.
+        let at = unsafe { resolve(std::ptr::from_ref(snapshot).cast_mut()) };
+        return Moment::OfTransaction(at.version);
+    }
+    if is_tied(snapshot) { Moment::OfQuery(Version(snapshot.vistest as u64)) } else { Moment::Any }
 }
 
 /// Raises an error if this transaction must not write.

@@ -1,6 +1,5 @@
 //! What the planner is told of an index.
 
-use kv::Version;
 use pgrx::prelude::*;
 
 use super::{index, scan};
@@ -44,8 +43,11 @@ unsafe extern "C-unwind" fn relation_info(
         let list = pgrx::PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist);
         let mut usable = pgrx::PgList::<pg_sys::IndexOptInfo>::new();
         for info in list.iter_ptr() {
-            if describe(&mut *rel, &mut *info, moment) {
+            if describe(&mut *rel, &mut *info, &moment) {
                 usable.push(info);
+            } else {
+                // A plan that is kept may have it later.
+                (*(*root).glob).transientPlan = true;
             }
         }
         (*rel).indexlist = usable.into_pg();
@@ -56,7 +58,7 @@ unsafe extern "C-unwind" fn relation_info(
 unsafe fn describe(
     rel: &mut pg_sys::RelOptInfo,
     info: &mut pg_sys::IndexOptInfo,
-    moment: Option<Version>,
+    moment: &transaction::Moment,
 ) -> bool {
     // SAFETY: the planner holds a lock on the index.
     unsafe {

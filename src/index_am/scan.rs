@@ -413,7 +413,8 @@ impl State {
                 Ok((limits, self.index.stored.zero(active)?, row_zero?))
             })
             .or_raise();
-            if at.version < zero && row_zero <= at.version {
+            // A plan may be run for an earlier moment than it was made for.
+            if at.version < zero.max(self.index.stored.whole()) && row_zero <= at.version {
                 too_young();
             }
             // A bitmap is made without the table, and takes all.

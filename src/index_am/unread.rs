@@ -10,8 +10,8 @@
 
 use std::rc::Rc;
 
-use kv::{Result, Version};
-use mvcc::{Base, Change, WriteId};
+use kv::{Page, Result, Version};
+use mvcc::{Base, Change, Newest, WriteId};
 use pgrx::prelude::*;
 use relation::{RowId, entry};
 
@@ -163,16 +163,13 @@ impl UnreadEntry {
         let mut page = active.store.page();
         let holds = |version| changes::none_since(version, &self.key);
         let mut newest = active.store.committed_ahead(&self.key, zero, &mut page, holds)?;
-        if matches!(self.kind, Kind::Taken) && !newest.exists() {
+        let mut before = self.before(&newest, &page)?;
+        if matches!(self.kind, Kind::Taken) && before.is_none() {
             // No check of the commit's proves that there is none.
             newest = active.store.committed_ahead(&self.key, zero, &mut page, |_| false)?;
+            before = self.before(&newest, &page)?;
         }
         active.store.rebase(&self.key, newest.base());
-        let body = newest.exists().then(|| &page.value(0)[mvcc::HEADER..]);
-        let before = match body {
-            Some(body) if entry::row(body)? == self.row => Some(body.len() as i64),
-            _ => None,
-        };
         match (self.kind, before) {
             (Kind::Added, None) => {}
             // The row's own entry, with other values beside its key.
@@ -181,6 +178,15 @@ impl UnreadEntry {
             (Kind::Taken, None) => self.keep(active),
         }
         Ok(())
+    }
+
+    /// How long the row's entry was that lies in a page, if it is one.
+    fn before(&self, newest: &Newest, page: &Page) -> Result<Option<i64>> {
+        if !newest.exists() {
+            return Ok(None);
+        }
+        let body = &page.value(0)[mvcc::HEADER..];
+        Ok((entry::row(body)? == self.row).then_some(body.len() as i64))
     }
 
     /// There was no such entry to take away.
