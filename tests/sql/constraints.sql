@@ -12,6 +12,8 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS s = RETURNED_SQLSTATE, m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT,
     sch = SCHEMA_NAME, t = TABLE_NAME, col = COLUMN_NAME, con = CONSTRAINT_NAME, ty = PG_DATATYPE_NAME;
+  -- How long the number of a session's schema is must not show in the width of a column.
+  sch = regexp_replace(sch, '^pg_temp_[0-9]+$', 'pg_temp');
   RETURN concat_ws(' | ', s, m, d, h, sch, t, col, con, ty);
 END $$;
 CREATE TABLE t (id int PRIMARY KEY, a int, b text, CONSTRAINT t_ab UNIQUE (a, b));
