@@ -265,6 +265,32 @@ class Timed:
         self.seconds = time.monotonic() - self.begin
 
 
+def soon(work, least=0.0, most=1.5):
+    """Runs work and checks when it ended: a second, and something for a machine that does other things."""
+    with Timed() as timed:
+        result = work()
+    assert least <= timed.seconds <= most, f"it took {timed.seconds:.2f} s"
+    return result
+
+
+def canceled(cluster, session, statement, sqlstates):
+    """Sends a statement that waits, and tells it to stop."""
+    session.send(statement)
+    time.sleep(0.3)
+    cluster.run(f"SELECT pg_cancel_backend({session.backend})")
+    soon(lambda: refused(sqlstates, session.answer))
+
+
+def go_on(cluster, sessions, waited):
+    """A store is back: every session inserts into t again, rows from 10 on, besides those of who waited, and no row is there twice."""
+    for number, session in enumerate(sessions, start=10):
+        session.run("SET statement_timeout = 0")
+        session.run(f"INSERT INTO t VALUES ({number})")
+    twice = cluster.run("SELECT id FROM t GROUP BY id HAVING count(*) > 1")
+    equal(twice, [], "rows that are there twice")
+    equal(cluster.value("SELECT count(*) FROM t WHERE id >= 10"), str(len(sessions) + waited), "acknowledged rows")
+
+
 class Memory:
     """Watches the private memory of a process while a block runs, in kB."""
 

@@ -6,8 +6,8 @@ import socket
 import threading
 import time
 
-from harness import Cluster, Refused, equal, main, refused, wait_for
-from redis_server import DURABLE, Redis, soon, started
+from harness import Cluster, Refused, canceled, equal, main, refused, soon, wait_for
+from redis_server import DURABLE, Redis, started
 
 
 class Proxy:
@@ -195,10 +195,7 @@ def unreachable():
                 soon(lambda: refused("57014", lambda: session.run("SELECT * FROM t")), 0.25)
                 soon(lambda: refused("57014", lambda: session.run("CREATE TABLE u (id int)")), 0.25)
                 session.run("SET statement_timeout = 0")
-                session.send("SELECT * FROM t")
-                time.sleep(0.3)
-                cluster.run(f"SELECT pg_cancel_backend({session.backend})")
-                soon(lambda: refused("57014", session.answer))
+                canceled(cluster, session, "SELECT * FROM t", "57014")
                 equal(session.run("SELECT count(*) FROM h"), ["0"], "heap tables")
                 session.run(f"SET fakegres.storage = '{redis.url}'")
                 equal(session.run("SELECT * FROM t"), ["1"], "where it was")

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from harness import Timed, as_server, give_to_server, wait_for
+from harness import as_server, give_to_server, wait_for
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 # Seconds. What passes is tried again for as long.
@@ -55,11 +55,3 @@ def started(cluster, redis, extra=""):
     cluster.install()
     cluster.run("CREATE TABLE t AS SELECT 1 AS id")
     cluster.run("CREATE TABLE h (id int) USING heap")
-
-
-def soon(work, least=0.0, most=1.5):
-    """Runs work and checks when it ended: a second, and something for a machine that does other things."""
-    with Timed() as timed:
-        result = work()
-    assert least <= timed.seconds <= most, f"it took {timed.seconds:.2f} s"
-    return result

@@ -1,8 +1,9 @@
 //! Which row an entry pointed to when it was last looked up.
 //!
 //! FoundationDB follows an entry to its row by itself only where keys and values are tuples of its own and
-//! read conflicts are taken (mapped ranges), so that here a lookup by a key is two reads, one after the other. An update keeps its row's id, and so what was true of an entry mostly still is: the
-//! row that it pointed to is asked for together with the entry, and used if the entry still says so.
+//! read conflicts are taken (mapped ranges), so that here a lookup by a key is two reads, one after the
+//! other. An update keeps its row's id, and so what was true of an entry mostly still is: the row that it
+//! pointed to is asked for together with the entry, and used if the entry still says so.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
